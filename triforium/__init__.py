@@ -1,0 +1,1 @@
+"""Memory and orchestration for teams of agents."""
