@@ -168,6 +168,8 @@ def record_to_json(record: Record, *, stamped: bool = False) -> dict[str, JSON]:
             "status": record.status.value,
             "outcome": record.outcome.to_json() if record.outcome else None,
             "credit": {role: asdict(credit) for role, credit in sorted(record.credit.items())},
+            "support": record.support,
+            "refuted": record.refuted,
             "taint": list(record.taint),
         }
     return data

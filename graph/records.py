@@ -209,6 +209,8 @@ class Record:
         status: Whether it takes part in recall.
         outcome: For a trial: how it ended; None while it is open.
         credit: Per role.
+        support: Number of live SUPPORTS links into it.
+        refuted: Number of live REFUTES links into it.
         taint: Roots of quarantine that this record descends from.
     """
 
@@ -235,6 +237,8 @@ class Record:
     status: Status = Status.ACTIVE
     outcome: Outcome | None = None
     credit: Mapping[str, Credit] = field(default_factory=lambda: _NOTHING)
+    support: int = 0
+    refuted: int = 0
     taint: tuple[str, ...] = ()
 
     def content_hash(self) -> str:

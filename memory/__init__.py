@@ -1,1 +1,37 @@
-"""placeholder"""
+"""The shared memory of a team: recall with receipts, strategies, credit, the guard's seam."""
+
+from .embedders import Embedder, WordLlamaEmbedder, get_embedder
+from .explain import Explanation
+from .facade import Memory, Trial
+from .guard import Guard, Judgement, OpenGuard, ProposedStep, Verdict
+from .recall import Case, CaseStep, Item, Placement, Recall, Rejected, Rule
+from .registry import STRATEGIES, get_strategy
+from .strategy import Candidate, ClosedTrial, Cue, Form, Strategy
+
+__all__ = [
+    "STRATEGIES",
+    "Candidate",
+    "Case",
+    "CaseStep",
+    "ClosedTrial",
+    "Cue",
+    "Embedder",
+    "Explanation",
+    "Form",
+    "Guard",
+    "Item",
+    "Judgement",
+    "Memory",
+    "OpenGuard",
+    "Placement",
+    "ProposedStep",
+    "Recall",
+    "Rejected",
+    "Rule",
+    "Strategy",
+    "Trial",
+    "Verdict",
+    "WordLlamaEmbedder",
+    "get_embedder",
+    "get_strategy",
+]

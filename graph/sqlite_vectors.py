@@ -1,0 +1,127 @@
+"""The vector index of the SQLite store: an exact scan over a matrix that follows the table."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .records import Record, Tier
+from .sqlite_read import Reader
+from .store import Filter, Vectors
+
+_GROW = 1024
+
+
+class VectorIndex:
+    """All vectors of a store in one matrix, brought up to date before each search.
+
+    Rows are only ever appended, so readers may scan while another thread appends: they hold the
+    arrays they began with.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._last = 0
+        self._size = 0
+        self.width = 0
+        self._matrix: Vectors = np.zeros((0, 0), np.float32)
+        self._numbers: NDArray[np.int64] = np.zeros(0, np.int64)
+        self._groups: NDArray[np.int64] = np.zeros(0, np.int64)
+        self._rows: dict[int, int] = {}
+
+    def refresh(self, connection: sqlite3.Connection) -> None:
+        """Append the vectors stored since the last call, also by other processes."""
+        with self._lock:
+            rows = connection.execute(
+                "SELECT n, scope, tier, vector FROM vectors WHERE n > ? ORDER BY n", (self._last,)
+            ).fetchall()
+            if not rows:
+                return
+            fresh = np.frombuffer(b"".join(row[3] for row in rows), np.float32)
+            fresh = fresh.reshape(len(rows), -1)
+            self.width = fresh.shape[1]
+            self._reserve(self._size + len(rows))
+            end = self._size + len(rows)
+            self._matrix[self._size : end] = fresh
+            self._numbers[self._size : end] = [row[0] for row in rows]
+            self._groups[self._size : end] = [_group(row[1], Tier(row[2])) for row in rows]
+            for offset, row in enumerate(rows):
+                self._rows[row[0]] = self._size + offset
+            self._size = end
+            self._last = rows[-1][0]
+
+    def _reserve(self, size: int) -> None:
+        capacity = len(self._numbers)
+        if size <= capacity and self._matrix.shape[1] == self.width:
+            return
+        capacity = max(size, 2 * capacity, _GROW)
+        matrix = np.zeros((capacity, self.width), np.float32)
+        numbers = np.zeros(capacity, np.int64)
+        groups = np.zeros(capacity, np.int64)
+        if self._size:
+            matrix[: self._size] = self._matrix[: self._size]
+            numbers[: self._size] = self._numbers[: self._size]
+            groups[: self._size] = self._groups[: self._size]
+        self._matrix, self._numbers, self._groups = matrix, numbers, groups
+
+    def nearest(
+        self,
+        queries: Vectors,
+        scopes: Sequence[int],
+        tiers: frozenset[Tier],
+        k: int,
+        known: Mapping[int, Record],
+        reader: Reader,
+        where: Filter,
+    ) -> dict[int, Record]:
+        """For each query the k nearest records that can be seen and pass the filter.
+
+        Args:
+            queries: Shape (n, width).
+            scopes: Numbers of the visible scopes.
+            tiers: The tiers searched.
+            k: How many for each query.
+            known: Records found already.
+            reader: Looks the records up.
+            where: The filter.
+        """
+        with self._lock:
+            size, matrix = self._size, self._matrix
+            numbers, groups = self._numbers[:size], self._groups[:size]
+        wanted = [_group(scope, tier) for scope in scopes for tier in tiers]
+        rows = np.flatnonzero(np.isin(groups, wanted))
+        if not len(rows):
+            return {}
+        scanned = matrix[:size] if len(rows) == size else matrix[rows]
+        scores = queries @ scanned.T
+        found: dict[int, Record] = {}
+        for line in scores:
+            # Ties by number, which is the order of adding and the same in every run.
+            order = rows[np.lexsort((numbers[rows], -line))]
+            visible: dict[int, Record] = {}
+            start, width = 0, 2 * k
+            while len(visible) < k and start < len(order):
+                batch = [int(numbers[row]) for row in order[start : start + width]]
+                seen = reader.numbered([n for n in batch if n not in known], where)
+                for number in batch:
+                    record = seen.get(number) or known.get(number)
+                    if record is not None and len(visible) < k:
+                        visible[number] = record
+                start, width = start + width, 4 * width
+            found |= visible
+        return found
+
+    def cosines(self, number: int, queries: Vectors) -> tuple[float, ...]:
+        """The cosine of each query with one record; empty if it has no vector."""
+        row = self._rows.get(number)
+        if row is None:
+            return ()
+        return tuple(float(value) for value in queries @ self._matrix[row])
+
+
+def _group(scope: int, tier: Tier) -> int:
+    return 2 * scope + (tier is Tier.INSIGHT)

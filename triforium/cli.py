@@ -1,0 +1,291 @@
+"""The command line: `triforium --help`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from . import __version__
+from .errors import InvalidInput, StoreError, TriforiumError
+
+EXIT_CODES = """
+Exit codes: 0 done; 1 something failed while running; 2 the input cannot be used;
+3 the store cannot be used; 130 interrupted.
+"""
+
+app = typer.Typer(
+    name="triforium",
+    help="Memory and orchestration for teams of agents.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+StoreOption = Annotated[
+    str,
+    typer.Option("--store", help="URL of the memory, such as sqlite:///team.db.", metavar="URL"),
+]
+ScopeOption = Annotated[
+    str, typer.Option("--scope", help="Tenant path to look at.", metavar="ORG/TEAM")
+]
+OutOption = Annotated[Path, typer.Option("--out", help="Folder for the results.", metavar="DIR")]
+SeedOption = Annotated[int, typer.Option("--seed", help="Seed of all that is drawn by chance.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+DEFAULT_STORE = "sqlite:///triforium.db"
+
+console = Console()
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"triforium {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def demo(
+    out: OutOption = Path("triforium-demo"),
+    tasks: Annotated[int, typer.Option("--tasks", min=1, max=1000, help="Number of tasks.")] = 60,
+    seed: SeedOption = 0,
+    store: Annotated[
+        str, typer.Option("--store", help="URL of the memory; in DIR by default.", metavar="URL")
+    ] = "",
+) -> None:
+    """Watch a team learn household tasks, and write a page that shows what it remembers."""
+    from .workflows.demo import run_demo
+
+    _run(run_demo(out=out, tasks=tasks, seed=seed, store=store, console=console))
+
+
+@app.command()
+def run(
+    workflow: Annotated[str, typer.Argument(help="Where the workflow is.", metavar="FILE.py:NAME")],
+    tasks: Annotated[
+        Path, typer.Option("--tasks", help='JSON lines, each with "task".', metavar="TASKS.jsonl")
+    ],
+    store: StoreOption = DEFAULT_STORE,
+    out: OutOption = Path("triforium-run"),
+    on_error: Annotated[
+        str, typer.Option("--on-error", help="Broken lines and failing agents: stop or continue.")
+    ] = "continue",
+) -> None:
+    """Run a workflow over a stream of tasks; run it again to go on after an interruption."""
+    from .workflows.runner import run_file
+
+    failed = _run(
+        run_file(
+            workflow, tasks=tasks, store=store, out=out, on_error=on_error, console=console
+        )
+    )
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def bench(
+    name: Annotated[str, typer.Argument(help="household or alfworld.", metavar="NAME")],
+    out: OutOption,
+    games: Annotated[
+        Path | None, typer.Option("--games", help="alfworld: folder of games.", metavar="DIR")
+    ] = None,
+    experience: Annotated[
+        Path | None,
+        typer.Option(
+            "--experience", help="alfworld: folder of demonstrations, instead of --split.",
+            metavar="DIR",
+        ),
+    ] = None,
+    split: Annotated[
+        str,
+        typer.Option("--split", help="alfworld: even-odd plays each half on the other."),
+    ] = "even-odd",
+    max_steps: Annotated[int, typer.Option("--max-steps", min=1, help="Steps of a task.")] = 30,
+    arms: Annotated[
+        str, typer.Option("--arms", help="Memory strategies, separated by commas.")
+    ] = "none,context,exprag,hierarchical",
+    tokens: Annotated[int, typer.Option("--tokens", min=0, help="Budget of a recall.")] = 1000,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Processes.")] = 1,
+    limit: Annotated[int, typer.Option("--limit", min=0, help="Play so many tasks; 0: all.")] = 0,
+    seed: SeedOption = 0,
+) -> None:
+    """Measure memory strategies on the same tasks; writes result.json and items.jsonl."""
+    from .workflows.bench import Settings, run_bench
+
+    _run(
+        run_bench(
+            Settings(
+                name=name,
+                games=games,
+                experience=experience,
+                split=split,
+                max_steps=max_steps,
+                arms=tuple(arm.strip() for arm in arms.split(",") if arm.strip()),
+                tokens=tokens,
+                jobs=jobs,
+                limit=limit,
+                seed=seed,
+            ),
+            out=out,
+            command=_command(),
+            console=console,
+        )
+    )
+
+
+@app.command()
+def explain(
+    receipt: Annotated[str, typer.Argument(help="Id of a receipt, a trial or a run.")],
+    store: StoreOption = DEFAULT_STORE,
+    scope: ScopeOption = "default",
+) -> None:
+    """Say what was recalled, why, and what came of it."""
+
+    async def show() -> str:
+        async with _memory(store, scope) as memory:
+            return str(await memory.explain(receipt))
+
+    typer.echo(_run(show()))
+
+
+@app.command()
+def stats(
+    store: StoreOption = DEFAULT_STORE, scope: ScopeOption = "default", as_json: JsonOption = False
+) -> None:
+    """Count what a scope remembers."""
+
+    async def count() -> Any:
+        async with _memory(store, scope) as memory:
+            return await memory.statistics()
+
+    statistics = _run(count())
+    groups = {
+        "records": statistics.records,
+        "statuses": statistics.statuses,
+        "outcomes": statistics.outcomes,
+        "links": statistics.links,
+    }
+    if as_json:
+        plain = {name: dict(counts) for name, counts in groups.items()}
+        typer.echo(
+            json.dumps(
+                {
+                    "scope": scope,
+                    "position": statistics.position,
+                    "receipts": statistics.receipts,
+                    "embedder": statistics.embedder,
+                    "bytes": statistics.bytes,
+                    **plain,
+                }
+            )
+        )
+        return
+    table = Table("", "what", "count", title=f"Scope {scope}")
+    for name, counts in groups.items():
+        for what, count_ in sorted(counts.items()):
+            table.add_row(name, what, f"{count_:,}")
+    table.add_row("journal", "changesets", f"{statistics.position:,}")
+    table.add_row("receipts", "", f"{statistics.receipts:,}")
+    console.print(table)
+
+
+@app.command("export")
+def export_(
+    path: Annotated[Path, typer.Argument(help="FILE.jsonl (lossless) or FILE.graphml.")],
+    store: StoreOption = DEFAULT_STORE,
+    scope: Annotated[
+        str, typer.Option("--scope", help="Tenant path; everything if empty.", metavar="ORG/TEAM")
+    ] = "",
+) -> None:
+    """Write what is remembered to a file."""
+    from .graph.export import export_graphml, export_jsonl, to_networkx
+    from .graph.open import open_store
+
+    async def write() -> int:
+        opened = await open_store(_existing(store))
+        try:
+            if path.suffix == ".graphml":
+                graph = await to_networkx(opened, scope)
+                export_graphml(graph, path)
+                return int(graph.number_of_nodes() + graph.number_of_edges())
+            return await export_jsonl(opened, scope, path)
+        finally:
+            await opened.close()
+
+    if path.suffix not in (".jsonl", ".graphml"):
+        raise _fail(InvalidInput(f"Export to a .jsonl or .graphml file, not to {path.name!r}."))
+    typer.echo(f"Wrote {_run(write()):,} rows to {path}.")
+
+
+@app.command("import")
+def import_(
+    path: Annotated[Path, typer.Argument(help="A file that `triforium export` wrote.")],
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Fill an empty store from an export."""
+    from .graph.export import import_jsonl
+    from .graph.open import open_store
+
+    async def read() -> int:
+        opened = await open_store(store)
+        try:
+            return await import_jsonl(opened, path)
+        finally:
+            await opened.close()
+
+    typer.echo(f"Read {_run(read()):,} rows into {store}.")
+
+
+def _memory(store: str, scope: str) -> Any:
+    from .memory import Memory
+
+    return Memory.open(_existing(store), scope=scope, embedder=None)
+
+
+def _existing(store: str) -> str:
+    """A command that only looks must not make an empty store of a mistyped path."""
+    if store.startswith("sqlite:///"):
+        path = Path(store.removeprefix("sqlite:///"))
+        if not path.exists():
+            raise _fail(InvalidInput(f"There is no store at {path}. Give its URL with --store."))
+    return store
+
+
+def _command() -> str:
+    return " ".join(["triforium", *sys.argv[1:]])
+
+
+def _run(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run to the end; a known error becomes one sentence and an exit code."""
+    try:
+        return asyncio.run(work)
+    except TriforiumError as error:
+        raise _fail(error) from None
+    except KeyboardInterrupt:
+        typer.echo("Interrupted. Run the same command again to go on.", err=True)
+        raise typer.Exit(130) from None
+
+
+def _fail(error: TriforiumError) -> typer.Exit:
+    typer.echo(f"triforium: {error}", err=True)
+    if isinstance(error, InvalidInput):
+        return typer.Exit(2)
+    return typer.Exit(3 if isinstance(error, StoreError) else 1)
+
+
+def main() -> None:
+    """Entry point of the command `triforium`."""
+    app()
