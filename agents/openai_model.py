@@ -215,7 +215,7 @@ class OpenAIModel:
         try:
             return min(LONGEST_WAIT, max(0.0, float(asked)))
         except ValueError:
-            return min(LONGEST_WAIT, 0.5 * 2**attempt * (0.5 + self._random.random()))
+            return min(LONGEST_WAIT, 0.5 * 2.0**attempt * (0.5 + self._random.random()))
 
     def _translated(self, error: Exception) -> ModelError:
         """An error of the package as one of ours; no text of it that could hold a key."""

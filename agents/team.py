@@ -64,9 +64,7 @@ class Team:
     Defining a team opens nothing.
     """
 
-    def __init__(
-        self, name: str, *, model: str | ChatModel | None = None, scope: str = ""
-    ) -> None:
+    def __init__(self, name: str, *, model: str | ChatModel | None = None, scope: str = "") -> None:
         """Define a team.
 
         Args:
@@ -88,7 +86,9 @@ class Team:
     ) -> AgentNode[StateT, Update]: ...
 
     @overload
-    def agent(self, function: Callable[[StateT], Awaitable[Update]], /) -> AgentNode[StateT, Update]: ...
+    def agent(
+        self, function: Callable[[StateT], Awaitable[Update]], /
+    ) -> AgentNode[StateT, Update]: ...
 
     @overload
     def agent(
@@ -101,59 +101,60 @@ class Team:
         concurrency: int = ...,
     ) -> _Decorator: ...
 
-    def agent(
+    def agent(self, function: Any = None, /, **options: Any) -> Any:
+        """Make a function an agent of this team: a LangGraph node and an address on the bus.
+
+        Use it as ``@team.agent`` or ``@team.agent(role="critic", ...)``.
+
+        Args:
+            function: ``async def writer(state)`` or ``async def writer(state, turn)``.
+            **options: `name`: its name and the node's; that of the function if empty. `role`:
+                what it is to the memory; its name if empty. `instructions`: the system prompt of
+                `Turn.ask`. `timeout`: seconds for one activation; the run's own if None.
+                `concurrency`: activations at a time; the default of one keeps the order of
+                messages, raise it for a stateless agent that a `Send` fans out to.
+
+        Raises:
+            InvalidInput: It is not a coroutine function, or the name is taken.
+        """
+        if function is not None:
+            return self._join(function)
+        return lambda function: self._join(function, **options)
+
+    def _join(
         self,
-        function: Callable[..., Any] | None = None,
-        /,
+        function: Callable[..., Any],
         *,
         name: str = "",
         role: str = "",
         instructions: str = "",
         timeout: float | None = None,
         concurrency: int = 1,
-    ) -> Any:
-        """Make a function an agent of this team: a LangGraph node and an address on the bus.
-
-        Args:
-            function: ``async def writer(state)`` or ``async def writer(state, turn)``.
-            name: Its name and the node's; that of the function if empty.
-            role: What it is to the memory; its name if empty.
-            instructions: The system prompt of `Turn.ask`.
-            timeout: Seconds for one activation; the run's own if None.
-            concurrency: Activations at a time. The default of one keeps the order of messages;
-                raise it for a stateless agent that a `Send` fans out to.
-
-        Raises:
-            InvalidInput: It is not a coroutine function, or the name is taken.
-        """
-
-        def decorate(function: Callable[..., Any]) -> Any:
-            if not inspect.iscoroutinefunction(function):
-                raise InvalidInput(
-                    f"The agent {getattr(function, '__name__', function)!r} must be an "
-                    "`async def` function.",
-                    function=function,
-                )
-            parameters = list(inspect.signature(function).parameters)
-            agent = Agent(
-                name=check_scope(name or function.__name__),
-                role=role or name or function.__name__,
+    ) -> AgentNode[Any, Any]:
+        if not inspect.iscoroutinefunction(function):
+            raise InvalidInput(
+                f"The agent {getattr(function, '__name__', function)!r} must be an "
+                "`async def` function.",
                 function=function,
-                instructions=instructions,
-                timeout=timeout,
-                concurrency=concurrency,
-                wants_turn=len(parameters) > 1,
             )
-            if agent.name in self.agents:
-                raise InvalidInput(
-                    f"The team {self.name!r} has an agent {agent.name!r} already; "
-                    "give this one another name.",
-                    name=agent.name,
-                )
-            self.agents[agent.name] = agent
-            return _node(self, agent, parameters)
-
-        return decorate if function is None else decorate(function)
+        parameters = list(inspect.signature(function).parameters)
+        agent = Agent(
+            name=check_scope(name or function.__name__),
+            role=role or name or function.__name__,
+            function=function,
+            instructions=instructions,
+            timeout=timeout,
+            concurrency=concurrency,
+            wants_turn=len(parameters) > 1,
+        )
+        if agent.name in self.agents:
+            raise InvalidInput(
+                f"The team {self.name!r} has an agent {agent.name!r} already; "
+                "give this one another name.",
+                name=agent.name,
+            )
+        self.agents[agent.name] = agent
+        return _node(self, agent, parameters)
 
     def address(self, agent: str) -> str:
         """Where an agent is reached on the bus."""

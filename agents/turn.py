@@ -38,7 +38,7 @@ class Turn:
         self._recalls: dict[str, Recall] = {}
         self._cited: set[str] = set()
         self._ordinal = 0
-        self.recorded = 0
+        self._recorded = False
 
     @property
     def run(self) -> str:
@@ -60,8 +60,27 @@ class Turn:
         """What the agents of this run share and no checkpoint can hold."""
         return self._run.resources
 
+    @property
+    def has_model(self) -> bool:
+        """Whether the team has a model to ask."""
+        return self._run.model is not None
+
+    @property
+    def recorded(self) -> bool:
+        """Whether the turn has recorded something itself, or said that there is nothing."""
+        return self._recorded
+
+    def silent(self) -> None:
+        """Do not record what this turn returns: it is no utterance."""
+        self._recorded = True
+
     async def recall(
-        self, task: str = "", *, context: Iterable[str] = (), budget: int | None = None
+        self,
+        task: str = "",
+        *,
+        context: Iterable[str] = (),
+        budget: int | None = None,
+        step: str = "",
     ) -> Recall:
         """What the team remembers for this role; asking twice in a turn costs once.
 
@@ -69,6 +88,8 @@ class Turn:
             task: What it is for; the task of the trial if empty.
             context: Names of what is around.
             budget: Tokens; the memory's own if None.
+            step: Names the recall within the trial: a later turn that gives the same name gets
+                the same answer. By default each turn recalls anew.
         """
         task = task or self.task
         if task not in self._recalls:
@@ -76,7 +97,7 @@ class Turn:
                 task,
                 trial=self.trial,
                 role=self.role,
-                step=f"{self._key}/{len(self._recalls)}",
+                step=step or f"{self._key}/{len(self._recalls)}",
                 context=context,
                 budget=budget,
             )
@@ -161,8 +182,7 @@ class Turn:
             return completion.text
         if not isinstance(completion.parsed, returns):
             raise InvalidModelOutput(
-                f"The model {model.name} answered with something that is not a "
-                f"{returns.__name__}.",
+                f"The model {model.name} answered with something that is not a {returns.__name__}.",
                 model=model.name,
             )
         return completion.parsed
@@ -209,7 +229,7 @@ class Turn:
 
     async def say(self, text: str) -> str:
         """Record an utterance beside what the agent returns; returns the id of the record."""
-        self.recorded += 1
+        self._recorded = True
         return await self._run.recorder.utterance(
             text, role=self.role, agent=self.agent, key=self._next(), used=self._cited
         )
@@ -218,7 +238,7 @@ class Turn:
         self, action: str, observation: str, *, data: dict[str, Any] | None = None
     ) -> str:
         """Record an action with what came of it; returns the id of the record."""
-        self.recorded += 1
+        self._recorded = True
         return await self._run.recorder.action(
             action,
             observation,

@@ -248,7 +248,14 @@ class _Restorer:
 
     def _version(self, row: Mapping[str, Any]) -> None:
         names = (
-            "until", "revision", "keys", "confidence", "cluster", "summary", "status", "outcome",
+            "until",
+            "revision",
+            "keys",
+            "confidence",
+            "cluster",
+            "summary",
+            "status",
+            "outcome",
         )
         self._insert(
             "versions",
@@ -284,17 +291,21 @@ class _Restorer:
 
     def _journal(self, row: Mapping[str, Any]) -> None:
         names = (
-            "position", "id", "hash", "actor", "reason", "base", "created_at", "ops", "before",
+            "position",
+            "id",
+            "hash",
+            "actor",
+            "reason",
+            "base",
+            "created_at",
+            "ops",
+            "before",
         )
-        self._insert(
-            "journal", {"scope": self._scope(row), **{name: row[name] for name in names}}
-        )
+        self._insert("journal", {"scope": self._scope(row), **{name: row[name] for name in names}})
 
     def _receipt(self, row: Mapping[str, Any]) -> None:
         names = ("id", "run", "trial", "role", "position", "created_at", "body")
-        self._insert(
-            "receipts", {"scope": self._scope(row), **{name: row[name] for name in names}}
-        )
+        self._insert("receipts", {"scope": self._scope(row), **{name: row[name] for name in names}})
 
     def _effect(self, row: Mapping[str, Any]) -> None:
         names = ("key", "request", "done", "result")

@@ -243,9 +243,7 @@ class Reader:
 
     def by_ids(self, ids: Sequence[str]) -> dict[int, Record]:
         """Visible records of any status by id."""
-        return self.select(
-            "r.id IN (SELECT value FROM json_each(?))", [json.dumps(list(ids))]
-        )
+        return self.select("r.id IN (SELECT value FROM json_each(?))", [json.dumps(list(ids))])
 
     def recent(self, tiers: frozenset[Tier], k: int, where: Filter) -> list[Record]:
         """The k last added, newest first."""

@@ -193,7 +193,10 @@ def path_of(url: str) -> Path | None:
 def connect(path: Path, *, durable: bool, read_only: bool = False) -> sqlite3.Connection:
     """A connection in autocommit mode with our settings, usable from any one thread at a time."""
     connection = sqlite3.connect(
-        path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False,
+        path,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
         cached_statements=256,
     )
     connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")

@@ -1,6 +1,7 @@
 """The shared memory of a team: recall with receipts, strategies, credit, the guard's seam."""
 
 from .embedders import Embedder, WordLlamaEmbedder, get_embedder
+from .entities import Mention, mentions
 from .explain import Explanation
 from .facade import Memory, Trial
 from .guard import Guard, Judgement, OpenGuard, ProposedStep, Verdict
@@ -22,6 +23,7 @@ __all__ = [
     "Item",
     "Judgement",
     "Memory",
+    "Mention",
     "OpenGuard",
     "Placement",
     "ProposedStep",
@@ -34,4 +36,5 @@ __all__ = [
     "WordLlamaEmbedder",
     "get_embedder",
     "get_strategy",
+    "mentions",
 ]

@@ -93,9 +93,7 @@ def without_observations(case: Case) -> Case:
         case.id,
         case.task,
         case.outcome,
-        tuple(
-            CaseStep(step.action, "", step.role) if step.action else step for step in case.steps
-        ),
+        tuple(CaseStep(step.action, "", step.role) if step.action else step for step in case.steps),
         case.score,
     )
 

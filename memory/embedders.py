@@ -100,7 +100,8 @@ class WordLlamaEmbedder:
         with self._lock:
             rows = np.asarray(model.embed(clean, norm=False), np.float32)
         norms = np.linalg.norm(rows, axis=1, keepdims=True)
-        return np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 1e-9)
+        unit: Vectors = np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 1e-9)
+        return unit
 
     def count_tokens(self, text: str) -> int:
         """Length of `text` in tokens of the embedder's tokeniser, without special tokens."""

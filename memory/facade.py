@@ -511,8 +511,9 @@ class Memory:
                 body=recall_to_json(recalled),
             )
         )
-        if stored.position != view.position or stored.body["items"] != (
-            recall_to_json(recalled)["items"]
+        if (
+            stored.position != view.position
+            or stored.body["items"] != (recall_to_json(recalled)["items"])
         ):
             return (await self._recalls(view, [stored]))[0]
         return recalled
@@ -538,8 +539,7 @@ class Memory:
         )
         if not receipts:
             raise NotFound(
-                f"There is no receipt, trial or run {id_!r} with a recall in scope "
-                f"{self.scope!r}.",
+                f"There is no receipt, trial or run {id_!r} with a recall in scope {self.scope!r}.",
                 id=id_,
             )
         return await self._explained(receipts)
@@ -563,9 +563,7 @@ class Memory:
 
     async def before_step(self, trial: Trial, step: ProposedStep) -> Judgement:
         """The guard's word on an action that is about to be taken."""
-        return await self.guard.before_step(
-            await self.store.view(self.scope, run=trial.run), step
-        )
+        return await self.guard.before_step(await self.store.view(self.scope, run=trial.run), step)
 
     async def after_step(self, trial: Trial, step: ProposedStep) -> Judgement:
         """The guard's word on what came of an action."""
@@ -639,9 +637,7 @@ class Memory:
         """
         return await self._write(id_ or uuid.uuid4().hex, list(ops), reason=reason)
 
-    async def _write(
-        self, id_: str, ops: Sequence[Op], *, reason: str, base: int = 0
-    ) -> Applied:
+    async def _write(self, id_: str, ops: Sequence[Op], *, reason: str, base: int = 0) -> Applied:
         owned = tuple(self._owned(op) for op in ops)
         changeset = Changeset(
             id=id_, scope=self.scope, base=base, actor=self.source, reason=reason, ops=owned

@@ -181,15 +181,17 @@ def _item_to_json(item: Item) -> dict[str, JSON]:
         "path": list(item.path),
         "text": item.text,
         "tokens": item.tokens,
-        "case": case
-        and {
+        "case": None
+        if case is None
+        else {
             "task": case.task,
             "outcome": case.outcome.to_json(),
             "steps": [[step.action, step.observation, step.role] for step in case.steps],
             "score": case.score,
         },
-        "rule": rule
-        and {
+        "rule": None
+        if rule is None
+        else {
             "text": rule.text,
             "form": rule.form,
             "data": dict(rule.data),

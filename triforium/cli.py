@@ -87,9 +87,7 @@ def run(
     from .workflows.runner import run_file
 
     failed = _run(
-        run_file(
-            workflow, tasks=tasks, store=store, out=out, on_error=on_error, console=console
-        )
+        run_file(workflow, tasks=tasks, store=store, out=out, on_error=on_error, console=console)
     )
     if failed:
         raise typer.Exit(1)
@@ -105,7 +103,8 @@ def bench(
     experience: Annotated[
         Path | None,
         typer.Option(
-            "--experience", help="alfworld: folder of demonstrations, instead of --split.",
+            "--experience",
+            help="alfworld: folder of demonstrations, instead of --split.",
             metavar="DIR",
         ),
     ] = None,

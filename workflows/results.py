@@ -114,9 +114,7 @@ class ItemLog:
 
     def of(self, arm: str) -> list[dict[str, Any]]:
         """The items of an arm, by task."""
-        return [
-            item for (name, _), item in sorted(self.items.items()) if name == arm
-        ]
+        return [item for (name, _), item in sorted(self.items.items()) if name == arm]
 
     def _append(self, row: Mapping[str, Any]) -> None:
         with self.path.open("a", encoding="utf-8") as file:

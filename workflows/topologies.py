@@ -125,9 +125,7 @@ def loop(state: type[Any], agents: Sequence[Node], *, finished: Callable[[Any], 
     return graph
 
 
-def _loop(
-    graph: Graph, last: str, first: str, finished: Callable[[Any], bool] | None
-) -> None:
+def _loop(graph: Graph, last: str, first: str, finished: Callable[[Any], bool] | None) -> None:
     if finished is None:
         graph.add_edge(last, END)
     else:

@@ -8,11 +8,12 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic
 
 from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command
+from langgraph.typing import StateT
 
 from ..agents import (
     DEFAULT_TIMEOUT,
@@ -32,7 +33,6 @@ from ..graph import Outcome, OutcomeKind
 from ..memory import Explanation, Memory, Strategy, Trial
 from .checkpoints import open_checkpoints
 
-StateT = TypeVar("StateT")
 Verdict = Outcome | bool | float | None
 """What an outcome function may return; None is unknown."""
 
