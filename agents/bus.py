@@ -428,7 +428,9 @@ def open_bus(
     """
     if url not in ("inprocess://", "inprocess:"):
         raise InvalidURL(
-            f"{url!r} is no bus that this version knows; it knows 'inprocess://'.", url=url
+            f"{url.split(':', 1)[0][:20]!r} is no bus that this version knows; it knows "
+            "'inprocess://'.",
+            scheme=url.split(":", 1)[0],
         )
 
     @asynccontextmanager

@@ -114,14 +114,13 @@ class _Answer:
 
 @dataclass(slots=True, eq=False)
 class _Entry:
-    """One request in the seen window."""
+    """A request that was accepted and not answered yet."""
 
     key: str
     delivery: Delivery
     ends: float | None
     askers: dict[str, Envelope]
     task: asyncio.Task[Any] | None = None
-    answer: _Answer | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -149,7 +148,8 @@ class Mailbox:
     seen: int
     clock: Clock
     send: Send
-    _entries: OrderedDict[str, _Entry] = field(default_factory=OrderedDict)
+    _open: dict[str, _Entry] = field(default_factory=dict)
+    _stored: OrderedDict[str, _Answer] = field(default_factory=OrderedDict)
     _queue: deque[_Entry] = field(default_factory=deque)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _counts: _Counts = field(default_factory=_Counts)
@@ -159,7 +159,6 @@ class Mailbox:
 
     def statistics(self) -> MailboxStatistics:
         """What it has seen so far."""
-        open_ = len(self._queue) + self._counts.running
         return MailboxStatistics(
             accepted=self._counts.accepted,
             handled=self._counts.handled,
@@ -167,7 +166,7 @@ class Mailbox:
             running=self._counts.running,
             duplicates=self._counts.duplicates,
             refused=self._counts.refused,
-            stored=len(self._entries) - open_,
+            stored=len(self._stored),
         )
 
     async def receive(self, delivery: Delivery) -> None:
@@ -176,40 +175,41 @@ class Mailbox:
         if envelope.type != "request" or not envelope.reply_to:
             return
         key = envelope.idempotency_key or envelope.id
-        entry = self._entries.get(key)
-        if entry is None:
-            if self._closing or len(self._queue) + self._counts.running >= self.window:
-                self._counts.refused += 1
+        if (answer := self._stored.get(key)) is not None:
+            self._counts.duplicates += 1
+            self._stored.move_to_end(key)
+            await self._answer(envelope, answer)
+        elif (entry := self._open.get(key)) is not None:
+            self._counts.duplicates += 1
+            if envelope.id in entry.askers or len(entry.askers) < _ASKERS:
+                entry.askers[envelope.id] = envelope
+                await self._deliver(_answer_to(envelope, "ack", None))
+            else:
                 await self._refuse(envelope)
-                return
-            self._accept(key, delivery)
-            return
-        self._counts.duplicates += 1
-        if entry.answer is not None:
-            self._entries.move_to_end(key)
-            await self._answer(envelope, entry.answer)
-        elif envelope.id in entry.askers or len(entry.askers) < _ASKERS:
-            entry.askers[envelope.id] = envelope
-            await self._deliver(_answer_to(envelope, "ack", None))
-        else:
+        elif self._closing or len(self._open) >= self.window:
+            self._counts.refused += 1
             await self._refuse(envelope)
+        else:
+            self._accept(key, delivery)
 
     async def close(self) -> None:
         """Refuse what has not begun, cancel what runs, and wait a little for it to end."""
         self._closing = True
         while self._queue:
-            entry = self._queue.popleft()
-            del self._entries[entry.key]
-            for envelope in entry.askers.values():
-                await self._refuse(envelope)
-        for entry in self._entries.values():
-            if entry.task is not None and entry.answer is None:
+            await self._turn_away(self._queue.popleft())
+        for entry in self._open.values():
+            if entry.task is not None:
                 entry.task.cancel()
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=_PATIENCE)
             for task in late:
                 _log.warning("A handler of %r does not end when it is cancelled.", self.address)
                 task.cancel()
+
+    async def _turn_away(self, entry: _Entry) -> None:
+        del self._open[entry.key]
+        for envelope in entry.askers.values():
+            await self._refuse(envelope)
 
     def _accept(self, key: str, delivery: Delivery) -> None:
         envelope = delivery.envelope
@@ -221,7 +221,7 @@ class Mailbox:
             askers={envelope.id: envelope},
         )
         self._counts.accepted += 1
-        self._entries[key] = entry
+        self._open[key] = entry
         self._queue.append(entry)
         self._start()
 
@@ -243,6 +243,9 @@ class Mailbox:
             self._start()
 
     async def _handle(self, entry: _Entry) -> None:
+        if self._closing:
+            await self._turn_away(entry)
+            return
         attachment = entry.delivery.attachment
         request = Request(entry.delivery.envelope, attachment.value, entry.ends, self.clock)
         if request.seconds_left <= 0:
@@ -296,27 +299,18 @@ class Mailbox:
         return _Answer("reply", json.loads(text), local, size)
 
     async def _finish(self, entry: _Entry, answer: _Answer) -> None:
-        entry.answer = answer
-        entry.delivery = Delivery(entry.delivery.envelope)
+        del self._open[entry.key]
+        self._stored[entry.key] = answer
         self._counts.handled += 1
         self._counts.stored_bytes += answer.size
-        askers = list(entry.askers.values())
-        entry.askers.clear()
-        self._entries.move_to_end(entry.key)
-        self._trim()
-        for envelope in askers:
+        # The oldest are forgotten; the newest stays, however large it is.
+        while len(self._stored) > self.seen or (
+            self._counts.stored_bytes > _STORED_BYTES and len(self._stored) > 1
+        ):
+            _, forgotten = self._stored.popitem(last=False)
+            self._counts.stored_bytes -= forgotten.size
+        for envelope in entry.askers.values():
             await self._answer(envelope, answer)
-
-    def _trim(self) -> None:
-        """Forget the oldest stored replies beyond the bounds, but never an open request."""
-        over = len(self._entries) - self.seen - self.window
-        for key, entry in list(self._entries.items())[:-1]:
-            if over <= 0 and self._counts.stored_bytes <= _STORED_BYTES:
-                return
-            if entry.answer is not None:
-                self._counts.stored_bytes -= entry.answer.size
-                del self._entries[key]
-                over -= 1
 
     async def _answer(self, request: Envelope, answer: _Answer) -> None:
         await self._deliver(_answer_to(request, answer.type, answer.payload), answer.attachment)

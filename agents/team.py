@@ -93,6 +93,8 @@ class Team:
     @overload
     def agent(
         self,
+        function: None = None,
+        /,
         *,
         name: str = ...,
         role: str = ...,

@@ -1,16 +1,26 @@
-"""Things that are mentioned in text."""
+"""Things that texts of a world mention, and actions with their things taken out.
+
+The one convention assumed is that a word and a number name an instance of the kind `word`, as in
+"mug 2" or "ball1". No word of any world is known here.
+"""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
-_NUMBERED = re.compile(r"([^\W\d_][\w'-]*?) ?(\d+)\b")
+_NUMBERED = re.compile(r"([^\W\d_][\w'-]*?)[ _]?(\d+)\b")
+_WORD = re.compile(r"[^\W\d_][\w'-]*")
+SLOT = "_"
+_COMPOUND = 4
+"""Shortest kind that is looked for at the head of a longer word, as lamp in lamplight."""
+_STEM = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """A thing named by its kind and a number, such as "mug 2".
+    """A thing named by its kind and a number.
 
     Attributes:
         kind: Such as "mug".
@@ -21,7 +31,70 @@ class Mention:
     name: str
 
 
+@lru_cache(maxsize=8192)
 def mentions(text: str) -> tuple[Mention, ...]:
     """The things a text mentions, each once, in the order they first appear."""
     found = {f"{kind} {number}": kind for kind, number in _NUMBERED.findall(text.lower())}
     return tuple(Mention(kind, name) for name, kind in found.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """An action with its things taken out.
+
+    Attributes:
+        text: The action itself.
+        template: The same with a slot for each thing, such as "take _ from _".
+        things: What stood in the slots, in order.
+    """
+
+    text: str
+    template: str
+    things: tuple[Mention, ...]
+
+    @property
+    def head(self) -> str:
+        """The first word and the number of slots: what wordings of one action share."""
+        return f"{self.template.split(' ', 1)[0]}/{len(self.things)}"
+
+
+@lru_cache(maxsize=8192)
+def parse_action(text: str) -> Action:
+    """An action as template and things."""
+    things = tuple(
+        Mention(kind, f"{kind} {number}") for kind, number in _NUMBERED.findall(text.lower())
+    )
+    template = " ".join(_NUMBERED.sub(SLOT, text.lower()).split())
+    return Action(text, template, things)
+
+
+@lru_cache(maxsize=8192)
+def words(text: str) -> tuple[str, ...]:
+    """The words of a text in order, lower case, without numbers."""
+    return tuple(_WORD.findall(text.lower()))
+
+
+def stem(word: str) -> str:
+    """The beginning of a word, which its inflections share."""
+    return word[:_STEM]
+
+
+def same_kind(word: str, kind: str) -> bool:
+    """Whether a word of a goal names a kind, also in the plural or at the head of a compound."""
+    if word == kind or word in (f"{kind}s", f"{kind}es"):
+        return True
+    if kind.endswith(("f", "fe")) and word == f"{kind.rstrip('e')[:-1]}ves":
+        return True
+    return len(kind) >= _COMPOUND and word.startswith(kind)
+
+
+def kinds_in(text: str, kinds: frozenset[str]) -> tuple[str, ...]:
+    """Which of the kinds a text names, each once, in the order of the text."""
+    found: dict[str, None] = {}
+    for word in words(text):
+        # The longest first: a desklamp is not a desk.
+        for kind in sorted(kinds, key=lambda one: (-len(one), one)):
+            if same_kind(word, kind):
+                found[kind] = None
+                break
+    return tuple(found)

@@ -498,7 +498,8 @@ class Memory:
             cue,
             receipt=receipt,
             count_tokens=self._count_tokens,
-            hold_out=self.hold_out,
+            # Without a trial there will be no outcome to compare.
+            hold_out=self.hold_out if trial is not None else 0.0,
         )
         stored = await self.store.put_receipt(
             StoredReceipt(

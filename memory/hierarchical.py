@@ -8,7 +8,6 @@ The published algorithm differs; the faithful one is a strategy of its own.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -240,8 +239,8 @@ def _led_to(trial: ClosedTrial, receipts: Sequence[Recall]) -> list[Op]:
 def _insights(trial: ClosedTrial) -> list[Op]:
     """The insights one trial speaks for or against. They are the same record for every trial."""
     ops: list[Op] = []
-    record = replace(trial.record, outcome=trial.outcome)
-    for mined in mine(case_of(record, trial.steps)):
+    record = trial.record
+    for mined in mine(trial.steps):
         id_ = digest("insight", record.scope, mined.form, dict(mined.data))
         ops.append(
             Add(

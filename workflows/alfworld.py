@@ -149,11 +149,15 @@ class ALFWorldEnvironment:
         return self._last
 
     async def step(self, action: str) -> Observation:
-        """Perform one action; one that is not admissible is answered "Nothing happens."."""
+        """Perform one action; one that is not admissible is answered "Nothing happens.".
+
+        A step that is cancelled may still be performed, so the episode must be begun anew.
+        """
         if self._last is None:
             raise InvalidInput("No episode has begun. Call reset() first.")
         if self._last.done:
-            return Observation("Nothing happens.", self._last.actions, won=True, done=True)
+            return Observation("Nothing happens.", (), won=True, done=True)
+        self._last = None
         self._last = await self._run(lambda: self._perform(action))
         return self._last
 
@@ -178,7 +182,7 @@ class ALFWorldEnvironment:
         file = self._world.read(task)
         if self._game is None or self._game.file != file:
             self._unload()
-            self._game = Game(file)
+            self._game = Game.load(file)
         return _observation(self._game.reset())
 
     def _perform(self, action: str) -> Observation:
@@ -193,5 +197,6 @@ class ALFWorldEnvironment:
 
 def _observation(reply: Reply) -> Observation:
     text = reply.text.replace(_BANNER, "", 1).strip()
-    actions = tuple(command for command in reply.commands if command not in _HIDDEN)
+    open_ = () if reply.won else reply.commands
+    actions = tuple(command for command in open_ if command not in _HIDDEN)
     return Observation(text, actions, float(reply.won), won=reply.won, done=reply.won)

@@ -70,17 +70,20 @@ def read_game(path: Path) -> GameFile:
         InvalidGame: The file is not such a game.
     """
     try:
-        if path.stat().st_size > LARGEST_GAME:
-            raise InvalidGame(f"{path} is too large to be an ALFWorld game.", path=str(path))
-        data = json.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as stream:
+            content = stream.read(LARGEST_GAME + 1)
     except OSError as error:
         raise InvalidGame(
             f"The game file {path} cannot be read: {error.strerror}.", path=str(path)
         ) from error
-    except ValueError as error:
-        raise InvalidGame(f"{path} is not an ALFWorld game: it is not JSON.", path=str(path)) from (
-            error
-        )
+    if len(content) > LARGEST_GAME:
+        raise InvalidGame(f"{path} is too large to be an ALFWorld game.", path=str(path))
+    try:
+        data = json.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InvalidGame(
+            f"{path} is not an ALFWorld game: it is not JSON.", path=str(path)
+        ) from error
     if not isinstance(data, dict) or not all(isinstance(data.get(key), str) for key in _KEYS):
         raise InvalidGame(
             f"{path} is not an ALFWorld game: it lacks {', '.join(_KEYS)}.", path=str(path)
@@ -106,35 +109,40 @@ class Reply:
 
 
 class Game:
-    """One loaded game. All methods block; calls of one game must not overlap.
+    """One game, made by `Game.load`. All methods block; calls of one game must not overlap."""
 
-    Raises:
-        InvalidGame: TextWorld cannot load the game.
-        MissingExtra: TextWorld or ALFWorld is not installed.
-    """
-
-    def __init__(self, file: GameFile) -> None:
+    def __init__(self, file: GameFile, modules: _Modules) -> None:
         self.file = file
+        self._modules = modules
+        self._library: Any = None
         self._translation: Any = None
+        self._logic: Any = None
+        self._state: Any = None
+        self._infos: dict[str, Any] = {}
         self._commands: dict[tuple[str, ...], str] = {}
         self._valid: dict[str, Any] = {}
+        self._fresh = True
+
+    @classmethod
+    def load(cls, file: GameFile) -> Game:
+        """Load a game into TextWorld.
+
+        Raises:
+            InvalidGame: TextWorld cannot load the game.
+            MissingExtra: TextWorld or ALFWorld is not installed.
+        """
         with _LOCK:
-            self._modules = _Modules.load()
-            self._library: Any = _IDLE.pop() if _IDLE else self._modules.planner.load_lib()
+            game = cls(file, _Modules.load())
             try:
-                self._logic = self._modules.logic.GameLogic(
-                    domain=file.data["pddl_domain"], grammar=file.data["grammar"]
-                )
-                self._state = self._begin()
-                self._infos = self._name_entities()
+                game._set_up()
             except (Exception, SystemExit) as error:
-                self.close()
+                game.close()
                 raise InvalidGame(
                     f"TextWorld cannot load {file.path}: {type(error).__name__}: "
                     f"{str(error)[:200]}",
                     path=str(file.path),
                 ) from error
-            self._fresh = True
+        return game
 
     def reset(self) -> Reply:
         """Begin from the beginning; it may be called again."""
@@ -158,7 +166,16 @@ class Game:
         with _LOCK:
             if self._library is not None:
                 _IDLE.append(self._library)
-                self._library = None
+            self._library = self._state = self._logic = self._translation = None
+            self._valid, self._infos = {}, {}
+
+    def _set_up(self) -> None:
+        self._library = _IDLE.pop() if _IDLE else self._modules.planner.load_lib()
+        self._logic = self._modules.logic.GameLogic(
+            domain=self.file.data["pddl_domain"], grammar=self.file.data["grammar"]
+        )
+        self._state = self._begin()
+        self._infos = self._name_entities()
 
     def _begin(self) -> Any:
         with self._modules.translating(self):

@@ -151,23 +151,23 @@ class HouseholdEnvironment:
 def _set_up(task: Task) -> tuple[Goal, State]:
     """The goal of a task, and the house as it is at the beginning."""
     goal = _goal(task.data)
-    layout, seed = task.data.get("layout"), task.data.get("seed")
-    if goal is None or not _natural(layout) or not _natural(seed):
+    layout, seed = _natural(task.data.get("layout")), _natural(task.data.get("seed"))
+    if goal is None or layout is None or seed is None:
         raise InvalidTask(
             f"The task {task.id!r} is not one of the household world: its data needs a layout, "
             "a seed and a goal as `Household.tasks` gives them.",
             task=task.id,
         )
-    return goal, State.begin(build_house(int(layout)), int(seed))
+    return goal, State.begin(build_house(layout), seed)
 
 
-def _natural(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+def _natural(value: Any) -> int | None:
+    return value if type(value) is int and value >= 0 else None
 
 
 def _goal(data: Mapping[str, Any]) -> Goal | None:
     parts = data.get("goal")
-    if not isinstance(parts, list | tuple) or len(parts) != 4:
+    if not isinstance(parts, list | tuple) or [type(part) for part in parts] != [str] * 4:
         return None
     kind, thing, place, container = parts
     known = kind in KINDS and thing in THINGS and place in {"", *PLACES}

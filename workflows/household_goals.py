@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import combinations
 
@@ -97,7 +97,9 @@ class Goal:
         at = state.where[thing]
         if self.kind == "hold to the light":
             return state.carried == thing and any(
-                state.house.devices[lamp] == state.at for lamp in state.on if kind_of(lamp) == "lamp"
+                state.house.devices[lamp] == state.at
+                for lamp in state.on
+                if kind_of(lamp) == "lamp"
             )
         if self.kind == "set by the radio":
             return at == state.house.devices["radio 1"] and "radio 1" in state.on
@@ -281,7 +283,7 @@ def _pack(goal: Goal, state: State) -> Iterator[list[str]]:
                 yield plan.actions
 
 
-_PLANNERS: dict[str, Callable[[Goal, State], Iterator[Sequence[str]]]] = {
+_PLANNERS: dict[str, Callable[[Goal, State], Iterator[list[str]]]] = {
     "place one": _place,
     "place two": _place_two,
     "wash then place": _place,

@@ -173,7 +173,36 @@ THINGS: dict[str, ThingKind] = {
     "watch": ThingKind({"nightstand": 3, "cabinet": 2, "desk": 1, "drawer": 1}, _READABLE),
 }
 
-_NAMES = ["Alder", "Ash", "Beech", "Birch", "Briar", "Cedar", "Clover", "Elder", "Elm", "Fern", "Hazel", "Heather", "Holly", "Ivy", "Juniper", "Larch", "Laurel", "Linden", "Maple", "Myrtle", "Oak", "Poplar", "Rowan", "Sorrel", "Thistle", "Willow", "Yarrow", "Yew"]
+_NAMES = [
+    "Alder",
+    "Ash",
+    "Beech",
+    "Birch",
+    "Briar",
+    "Cedar",
+    "Clover",
+    "Elder",
+    "Elm",
+    "Fern",
+    "Hazel",
+    "Heather",
+    "Holly",
+    "Ivy",
+    "Juniper",
+    "Larch",
+    "Laurel",
+    "Linden",
+    "Maple",
+    "Myrtle",
+    "Oak",
+    "Poplar",
+    "Rowan",
+    "Sorrel",
+    "Thistle",
+    "Willow",
+    "Yarrow",
+    "Yew",
+]
 _ENDINGS = ("Cottage", "House", "Lodge", "Court", "Villa", "Grange", "Manor")
 _KEPT_AT_HOME = 0.8
 _PREFERS = 0.85

@@ -1,0 +1,330 @@
+"""What recalled cases and rules say about a new goal: which things stand for which, and in which
+steps. Only form is looked at, never the meaning of a word."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ..memory import Case, Rule
+from ..memory.entities import (
+    Action,
+    Mention,
+    kinds_in,
+    mentions,
+    parse_action,
+    same_kind,
+    stem,
+    words,
+)
+
+
+class Need(StrEnum):
+    """How much a slot of a step is bound to one kind."""
+
+    GOAL = "goal"
+    """A kind the goal names."""
+    FIXED = "fixed"
+    """A kind that is the same in all cases."""
+    FREE = "free"
+    """Any kind: it differs between cases."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A place for a thing in a step.
+
+    Attributes:
+        kind: The kind wanted.
+        need: How much.
+        stands_for: The thing of the case, which stays bound to the thing first put in its place.
+    """
+
+    kind: str
+    need: Need
+    stands_for: str
+
+    def takes(self, thing: Mention) -> bool:
+        """Whether a thing may stand here, by its kind."""
+        return self.need is Need.FREE or thing.kind == self.kind
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step of a case, carried over to this goal."""
+
+    template: str
+    head: str
+    slots: tuple[Slot, ...]
+    near: Slot | None = None
+    """What must be at the same place, because the next step deals with it there."""
+
+    def fits(self, action: Action) -> bool:
+        """Whether an action is this step, bindings aside."""
+        # With two things the words between them vary with what stands there, as in and on do.
+        worded = action.template == self.template or len(self.slots) > 1
+        return (
+            worded
+            and action.head == self.head
+            and len(action.things) == len(self.slots)
+            and all(slot.takes(thing) for slot, thing in zip(self.slots, action.things, strict=True))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Guide:
+    """A case carried over to this goal.
+
+    Attributes:
+        case: Id of its record.
+        steps: Those that deal with what the goal is about.
+        score: How well it fits this goal.
+    """
+
+    case: str
+    steps: tuple[Step, ...]
+    score: float
+
+
+class Experience:
+    """What all recalled cases and rules together say about this goal.
+
+    Args:
+        goal: In words.
+        cases: Recalled trials.
+        rules: Recalled insights.
+        around: What the first observation mentions.
+    """
+
+    def __init__(
+        self,
+        goal: str,
+        cases: Sequence[Case],
+        rules: Sequence[Rule],
+        around: Sequence[Mention],
+    ) -> None:
+        self.goal = goal
+        self._cases = [case for case in cases if case.steps]
+        self._won = [case for case in self._cases if case.outcome.succeeded]
+        self._parsed = {
+            case.id: [parse_action(step.action) for step in case.steps if step.action]
+            for case in self._cases
+        }
+        self.kinds = frozenset(self._known_kinds(rules, around))
+        self.goal_kinds = kinds_in(goal, self.kinds)
+        self._unknown = self._unknown_words()
+        self._slots = self._slot_kinds()
+        self._found = self._places(rules)
+        self.heads = Counter(
+            action.head for case in self._won for action in self._parsed[case.id]
+        )
+
+    def _known_kinds(self, rules: Sequence[Rule], around: Sequence[Mention]) -> set[str]:
+        kinds = {thing.kind for thing in around}
+        for actions in self._parsed.values():
+            kinds |= {thing.kind for action in actions for thing in action.things}
+        for case in self._cases:
+            for step in case.steps:
+                kinds |= {thing.kind for thing in mentions(step.observation)}
+        for rule in rules:
+            kinds |= {str(value) for value in rule.data.values() if isinstance(value, str)}
+        return kinds
+
+    def _unknown_words(self) -> tuple[str, ...]:
+        """Words of this goal that name no known kind and that no other goal has."""
+        usual = {stem(word) for case in self._cases for word in words(case.task)}
+        return tuple(
+            word
+            for word in dict.fromkeys(words(self.goal))
+            if stem(word) not in usual and not any(same_kind(word, kind) for kind in self.kinds)
+        )
+
+    def learn_kind(self, kind: str) -> None:
+        """A kind was seen in the world; if the goal names it, it is one of the goal's."""
+        if kind not in self.kinds:
+            self.kinds = self.kinds | {kind}
+            self.goal_kinds = kinds_in(self.goal, self.kinds)
+
+    def case_kinds(self, case: Case) -> tuple[str, ...]:
+        """The kinds that the goal of a case names and its actions deal with."""
+        used = {thing.kind for action in self._parsed[case.id] for thing in action.things}
+        return kinds_in(case.task, frozenset(used))
+
+    def _slot_kinds(self) -> Mapping[tuple[str, int], Counter[str]]:
+        """Per head and slot, in how many successes which kind stood there unnamed by the goal."""
+        seen: dict[tuple[str, int], Counter[str]] = defaultdict(Counter)
+        for case in self._won:
+            named = set(self.case_kinds(case))
+            once = {
+                (action.head, place, thing.kind)
+                for action in self._parsed[case.id]
+                for place, thing in enumerate(action.things)
+                if thing.kind not in named
+            }
+            for head, place, kind in once:
+                seen[head, place][kind] += 1
+        return seen
+
+    def _places(self, rules: Sequence[Rule]) -> Mapping[str, Counter[str]]:
+        """Per kind of thing, how often it was found at which kind of place."""
+        found: dict[str, Counter[str]] = defaultdict(Counter)
+        for rule in rules:
+            if rule.form == "found_at":
+                thing, place = str(rule.data.get("thing")), str(rule.data.get("place"))
+                found[thing][place] += max(1, rule.support)
+        for case in self._won:
+            for action, step in zip(
+                self._parsed[case.id], [s for s in case.steps if s.action], strict=True
+            ):
+                if len(action.things) == 1:
+                    for thing in mentions(step.observation):
+                        found[thing.kind][action.things[0].kind] += 1
+        # Something a goal is about, where it is not named, is often where such things were.
+        for case in self._won:
+            named = self.case_kinds(case)
+            for action in self._parsed[case.id]:
+                if len(action.things) == 2 and action.things[0].kind in named:
+                    other = action.things[1].kind
+                    if other not in named:
+                        found[action.things[0].kind][other] += 1
+                        found[""][other] += 1
+        return found
+
+    def likelihood(self, thing: str, place: str) -> float:
+        """How likely a kind of thing is found at a kind of place, between 0 and 1."""
+        own, any_ = self._found.get(thing, Counter()), self._found.get("", Counter())
+        score = 0.0
+        if own:
+            score += own[place] / own.total()
+        if any_:
+            score += 0.1 * any_[place] / any_.total()
+        return min(1.0, score)
+
+    # --- guides -------------------------------------------------------------------------------
+
+    def guides(self) -> list[Guide]:
+        """The successes carried over to this goal, the best fitting first, no two alike."""
+        made = [guide for case in self._won for guide in [self._carry_over(case)] if guide.steps]
+        made.sort(key=lambda guide: (-guide.score, guide.case))
+        distinct: dict[object, Guide] = {}
+        for guide in made:
+            shape = tuple(
+                (step.head, tuple((s.kind, s.need) for s in step.slots if s.need is not Need.FREE))
+                for step in guide.steps
+            )
+            distinct.setdefault(shape, guide)
+        return list(distinct.values())
+
+    def _carry_over(self, case: Case) -> Guide:
+        named = self.case_kinds(case)
+        mapping = self._correspondence(case, named)
+        actions = self._parsed[case.id]
+        steps: list[Step] = []
+        handled: set[str] = set()
+        for number, action in enumerate(actions):
+            if not any(thing.kind in named for thing in action.things):
+                continue
+            slots = self._slots_of(action, named, mapping)
+            following = actions[number + 1] if number + 1 < len(actions) else None
+            near = None
+            if (
+                following is not None
+                and slots[-1].need is Need.FREE
+                and slots[0].stands_for in handled
+                and any(thing.kind in named for thing in following.things)
+            ):
+                # A known thing was brought anywhere, and the next step followed on the spot: what
+                # that deals with was there.
+                near = self._slots_of(following, named, mapping)[0]
+            handled |= {slot.stands_for for slot in slots}
+            steps.append(Step(action.template, action.head, slots, near))
+        return Guide(case.id, _without_errands(steps), self._fit(case, named, mapping))
+
+    def _slots_of(
+        self, action: Action, named: Sequence[str], mapping: Mapping[str, str]
+    ) -> tuple[Slot, ...]:
+        return tuple(
+            self._slot(action, place, thing, named, mapping)
+            for place, thing in enumerate(action.things)
+        )
+
+    def _slot(
+        self,
+        action: Action,
+        place: int,
+        thing: Mention,
+        named: Sequence[str],
+        mapping: Mapping[str, str],
+    ) -> Slot:
+        if thing.kind in named:
+            return Slot(mapping.get(thing.kind, thing.kind), Need.GOAL, thing.name)
+        varied = len(self._slots[action.head, place]) > 1
+        return Slot(thing.kind, Need.FREE if varied else Need.FIXED, thing.name)
+
+    def _correspondence(self, case: Case, named: Sequence[str]) -> dict[str, str]:
+        """Which kind of this goal stands for which of the case's: equal ones, then by use, then
+        by order."""
+        left = [kind for kind in self.goal_kinds]
+        mapping: dict[str, str] = {}
+        for kind in named:
+            if kind in left:
+                mapping[kind] = kind
+                left.remove(kind)
+        rest = [kind for kind in named if kind not in mapping]
+        for kind in sorted(rest, key=lambda kind: -max(
+            (self._alike(kind, other) for other in left), default=0.0
+        )):
+            best = max(left, key=lambda other: self._alike(kind, other), default=None)
+            if best is not None and self._alike(kind, best) > 0:
+                mapping[kind] = best
+                left.remove(best)
+        # What nobody has met yet may still be what this goal is about.
+        left += self._unknown
+        for kind in rest:
+            if kind not in mapping and left:
+                mapping[kind] = left.pop(0)
+        return mapping
+
+    def _alike(self, one: str, other: str) -> float:
+        """Overlap of the slots in which two kinds were ever used."""
+        a, b = self._uses(one), self._uses(other)
+        return len(a & b) / len(a | b) if a and b else 0.0
+
+    def _uses(self, kind: str) -> set[tuple[str, int]]:
+        return {
+            (action.head, place)
+            for actions in self._parsed.values()
+            for action in actions
+            for place, thing in enumerate(action.things)
+            if thing.kind == kind
+        }
+
+    def _fit(self, case: Case, named: Sequence[str], mapping: Mapping[str, str]) -> float:
+        """How much a case's goal is like this one, kinds aside, and how many kinds carry over."""
+        mine = _bare(self.goal, self.goal_kinds)
+        its = _bare(case.task, named)
+        both = len(mine | its)
+        wording = len(mine & its) / both if both else 1.0
+        carried = len(mapping) / max(len(named), len(self.goal_kinds), 1)
+        equal = sum(kind == other for kind, other in mapping.items()) / max(len(named), 1)
+        return wording + 0.5 * carried + 0.15 * equal + 0.5 * case.score
+
+
+def _bare(goal: str, kinds: Iterable[str]) -> set[str]:
+    known = tuple(kinds)
+    return {stem(word) for word in words(goal) if not any(same_kind(word, kind) for kind in known)}
+
+
+def _without_errands(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """Drop single-slot steps whose thing the next step deals with too: they only lead to it."""
+    kept = []
+    for number, step in enumerate(steps):
+        later = steps[number + 1].slots if number + 1 < len(steps) else ()
+        if len(step.slots) == 1 and any(
+            slot.stands_for == step.slots[0].stands_for for slot in later
+        ):
+            continue
+        kept.append(step)
+    return tuple(kept)
