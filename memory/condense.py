@@ -4,43 +4,56 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .entities import parse_action
+from .entities import kinds_in, mentions, parse_action
 from .recall import Case, CaseStep
 
-LONGEST_FAILURE = 12
+LONGEST_FAILURE = 4
 """Steps of a failed trial that are kept, the last ones: where it went wrong."""
 
 
 def condense(case: Case) -> Case:
     """The case without the steps that nothing later depended on.
 
-    A step of a success is kept if it deals with a thing that a later kept step deals with, going
-    back from the last; of several equal ones only the last is. So what was looked at in vain is
-    dropped, and what was found, fetched and used stays. Utterances, which have no action, stay.
-    Of a failure the last steps are kept.
+    Going back from the last step, a step of a success is kept if
+
+    - its action deals with a thing that a later kept action deals with, or brings together
+      something that the task names with another thing, or
+    - its observation is the last before a kept action to mention a thing of that action: there it
+      was found.
+
+    So what was looked at in vain is dropped, and what was found, fetched and used stays, in order;
+    of several equal steps in a row only the last does. Utterances, which have no action, stay. Of
+    a failure the last steps are kept.
     """
     if not any(step.action for step in case.steps):
         return case
     if not case.outcome.succeeded:
         return replace(case, steps=case.steps[-LONGEST_FAILURE:])
-    return replace(case, steps=_core(case.steps))
+    return replace(case, steps=_core(case))
 
 
-def _core(steps: tuple[CaseStep, ...]) -> tuple[CaseStep, ...]:
+def _core(case: Case) -> tuple[CaseStep, ...]:
+    actions = [parse_action(step.action) for step in case.steps]
+    named = set(
+        kinds_in(case.task, frozenset(thing.kind for one in actions for thing in one.things))
+    )
     kept: list[CaseStep] = []
     needed: set[str] = set()
-    for step in reversed(steps):
-        things = {thing.name for thing in parse_action(step.action).things}
+    sought: set[str] = set()
+    for step, action in zip(reversed(case.steps), reversed(actions), strict=True):
         if not step.action:
             kept.append(step)
             continue
-        if kept and things and not things & needed:
+        things = {thing.name for thing in action.things}
+        about = len(things) > 1 and any(thing.kind in named for thing in action.things)
+        found = {thing.name for thing in mentions(step.observation)} & sought
+        if kept and not about and not things & needed and not found:
             continue
-        if kept and not things:
-            continue
-        if len(things) == 1 and _repeats(step, kept):
+        if len(things) == 1 and not found and _repeats(step, kept):
             continue
         kept.append(step)
+        sought -= found
+        sought |= things - needed
         needed |= things
     return tuple(reversed(kept))
 

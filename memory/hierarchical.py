@@ -41,7 +41,7 @@ FAN = 8
 """Links followed per trial in the query graph."""
 RULES = 16
 """Insights offered at most before the trials."""
-EXAMPLES_PER_COUNTER = 3
+EXAMPLES_PER_COUNTER = 4
 """Successes offered for each failure."""
 SIMILAR_AT_LEAST = 0.6
 """Final score from which two trials are linked as SIMILAR."""
@@ -131,7 +131,8 @@ def _rank_trials(
         core = condense(case)
         candidate = trial_candidate(
             record,
-            [core, without_observations(core)],
+            # What was seen where is in the insights; an example needs only what was done.
+            [without_observations(core)],
             {**scores, "credit": _helpfulness(record, cue.role), "final": final},
             path,
         )

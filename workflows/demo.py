@@ -7,23 +7,29 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ..agents import Team
+from ..agents import Task, Team
 from ..graph import Filter, Tier
 from ..memory import Memory
-from .bench import TEAM
-from .curve import terminal_curve
-from .embodied import embodied
+from .bench import TEAM, remember
+from .curve import svg_curve, terminal_curve
+from .embodied import embodied, replay
 from .household import Household
 from .page import memory_page
 from .results import ItemLog
 from .runner import play
+from .workflow import Run
 
 HOUSES = 4
 """Houses of the demo: few, so that a team meets each often."""
+SHOWN = 24
+"""Of the first tasks, those that the team fails are shown to it by an expert."""
 
 
 async def run_demo(*, out: Path, tasks: int, seed: int, store: str, console: Console) -> None:
     """Play household tasks with a memory that grows, and the same ones without.
+
+    The team begins knowing nothing. For the first `SHOWN` tasks, one that it fails is shown to it
+    afterwards, once, as a colleague would; from then on it is on its own.
 
     Args:
         out: Folder for the store, the page, the curve and the log.
@@ -37,50 +43,83 @@ async def run_demo(*, out: Path, tasks: int, seed: int, store: str, console: Con
     url = store or f"sqlite:///{(out / 'memory.db').resolve()}"
     world = Household(layouts=HOUSES)
     drawn = world.tasks(tasks, seed=seed)
-    log = ItemLog.open(out / "items.jsonl", {"demo": 1, "seed": seed, "store": url})
+    log = ItemLog.open(out / "items.jsonl", {"demo": 2, "seed": seed, "store": url})
     console.print(
-        f"A solver and a critic play {tasks} tasks in {HOUSES} houses they have never seen: "
-        "first without a memory, then with one that grows.\n",
+        f"A solver and a critic play {tasks} household tasks in {HOUSES} houses, without a model: "
+        "first with no memory, then with one that begins empty. Of the first "
+        f"{min(SHOWN, tasks)} tasks, those the team fails are shown to it afterwards.\n",
         markup=False,
     )
     workflow = embodied(world, team=Team(TEAM), seed=seed)
     async with workflow.open(store="sqlite://", checkpoints=None, strategy="none") as app:
         without = await play(app, drawn, log, arm="without memory", console=console)
     async with Memory.open(url, scope=TEAM, hold_out=0.0) as memory:
+        demonstrator = memory.scoped(TEAM, source="demonstrator")
+
+        async def show(run: Run, task: Task) -> None:
+            """Show a failed task, if it is one of the first."""
+            if not run.outcome.succeeded and drawn.index(task) < SHOWN:
+                actions = await world.demonstration(task)
+                played = await replay(world.environment(), task, actions)
+                await remember(
+                    demonstrator, task, [(action, seen.text) for action, seen in played], won=True
+                )
+
         async with workflow.open_with(memory) as app:
             items = await play(
-                app, drawn, log, arm="with memory", console=console, stream_id=f"demo-{seed}"
+                app,
+                drawn,
+                log,
+                arm="with memory",
+                console=console,
+                stream_id=f"demo-{seed}",
+                after=show,
             )
         solved = [float(item["success"] or 0) for item in items]
         before = [float(item["success"] or 0) for item in without]
         console.print(terminal_curve(solved), markup=False, highlight=False)
-        console.print("\nWhat it learned, in its own words:", markup=False)
+        console.print("\nWhat it learned, in words:", markup=False)
         for line in await learned(memory):
             console.print(f"  - {line}", markup=False, highlight=False)
-        statistics = await memory.statistics()
-        page = await memory_page(
-            memory,
-            title="What the team remembers",
-            lead=(
-                f"A solver and a critic played {tasks} household tasks in {HOUSES} houses, with no "
-                "model. They began with an empty memory."
-            ),
-            curve={"without memory": before, "with memory": solved},
-            numbers=[
-                (f"{sum(solved[-20:]) / max(1, len(solved[-20:])):.0%}", "solved, last 20 tasks"),
-                (f"{sum(before[-20:]) / max(1, len(before[-20:])):.0%}", "the same without memory"),
-                (f"{sum(statistics.records.values()):,}", "records"),
-                (f"{sum(statistics.links.values()):,}", "links"),
-            ],
-        )
+        page = await _page(memory, tasks, before, solved)
     path = out / "memory.html"
     path.write_text(page, encoding="utf-8")
+    (out / "curve.svg").write_text(
+        svg_curve({"without memory": before, "with memory": solved}, title="Tasks solved"),
+        encoding="utf-8",
+    )
     console.print(
-        f"\nSolved {sum(solved):.0f} of {len(solved)} with the memory, {sum(before):.0f} without "
-        f"({time.monotonic() - started:.0f} s).\nOpen {path.resolve()} to see the three storeys of "
-        f"what it remembers.",
+        f"\nSolved {sum(solved):.0f} of {len(solved)} with the memory, {sum(before):.0f} without; "
+        f"{_late(solved)} and {_late(before)} of the last 20. "
+        f"{time.monotonic() - started:.0f} seconds.\n"
+        f"Open {path.resolve()} to see the three storeys of what it remembers.",
         markup=False,
         soft_wrap=True,
+    )
+
+
+def _late(values: list[float]) -> int:
+    return round(sum(values[-20:]))
+
+
+async def _page(memory: Memory, tasks: int, before: list[float], solved: list[float]) -> str:
+    statistics = await memory.statistics()
+    last = max(1, len(solved[-20:]))
+    return await memory_page(
+        memory,
+        title="What the team remembers",
+        lead=(
+            f"A solver and a critic played {tasks} household tasks in {HOUSES} houses, with no "
+            "model. They began with an empty memory; of the first tasks, those they failed were "
+            "shown to them afterwards, and each showing is a trial of its own below."
+        ),
+        curve={"without memory": before, "with memory": solved},
+        numbers=[
+            (f"{_late(solved) / last:.0%}", "of the last 20 tasks solved"),
+            (f"{_late(before) / last:.0%}", "of the same tasks without memory"),
+            (f"{sum(statistics.records.values()):,}", "records"),
+            (f"{sum(statistics.links.values()):,}", "links between them"),
+        ],
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ async def play(
     console: Console,
     stream_id: str = "",
     on_error: str = "continue",
-    after: Callable[[Run], None] | None = None,
+    after: Callable[[Run, Task], Awaitable[None]] | None = None,
 ) -> list[dict[str, Any]]:
     """Run tasks in order and log each as it ends; those in the log already are not run again.
 
@@ -63,7 +63,7 @@ async def play(
         stream_id: Names the stream for `App.stream`, so that a task that a crash cut off goes on
             from its last checkpoint.
         on_error: See `App.stream`.
-        after: Called with each run.
+        after: Called with each run before it is logged.
 
     Returns:
         The log's items of these tasks, in order.
@@ -73,9 +73,10 @@ async def play(
     with progress_bar(console) as bar:
         line = bar.add_task(arm, total=len(todo), completed=len(todo) - len(left), note="")
         async for run in app.stream(left, stream_id=stream_id, on_error=on_error):
-            log.add(item_of(run, arm, next(t for t in left if t.id == run.key)))
+            task = next(task for task in left if task.id == run.key)
             if after is not None:
-                after(run)
+                await after(run, task)
+            log.add(item_of(run, arm, task))
             done = [log.items[arm, task.id] for task in todo if (arm, task.id) in log.items]
             judged = [item["success"] for item in done[-10:] if item["success"] is not None]
             note = f"{sum(judged)} of the last {len(judged)} solved" if judged else ""
