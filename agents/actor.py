@@ -80,6 +80,7 @@ class CaseGuidedActor:
         self._done: Counter[str] = Counter()
         self._gain: dict[str, list[int]] = {}
         self._known: set[str] = set()
+        self._showed: set[str] = set()
         self._reach = ""
         self._epoch = 0
         self._tried: set[tuple[int, str]] = set()
@@ -95,7 +96,9 @@ class CaseGuidedActor:
         # What most of the first actions do, each with another thing, is how one gets about.
         heads = Counter(action.head for action in actions if len(action.things) == 1)
         self._reach = max(heads, key=lambda head: (heads[head], head)) if heads else ""
-        experience = Experience(self._goal, self._cases, self._rules, (*around, *offered))
+        experience = Experience(
+            self._goal, self._cases, self._rules, (*around, *offered), actions
+        )
         self._guides = experience.guides()
         return experience
 
@@ -106,6 +109,8 @@ class CaseGuidedActor:
         gain = self._gain.setdefault(action.head, [0, 0])
         gain[0] += 1
         gain[1] += bool(fresh)
+        if fresh:
+            self._showed.add(action.text)
         self._done[action.text] += 1
         self._tried.add((self._epoch, action.text))
         if len(action.things) > 1:
@@ -182,10 +187,7 @@ class CaseGuidedActor:
             return
         step = progress.guide.steps[progress.at]
         if self._pending is not None and self._pending == (action, True):
-            for slot, thing in zip(step.slots, action.things, strict=True):
-                progress.bound[slot.stands_for] = thing.name
-                if slot.need is Need.GOAL and len(action.things) > 1:
-                    self._seen.pop(thing.name, None) if slot is step.slots[0] else None
+            _bind(progress, step, action)
             progress.at += 1
         self._pending = None
 
@@ -198,15 +200,15 @@ class CaseGuidedActor:
                     return None
                 progress = self._progress = _Progress(self._guides[self._follows])
                 self._follows += 1
-                self._skip_done(progress)
+                self._skip_done(progress, actions)
             decision = self._next(experience, progress, actions)
             if decision is not None:
                 return decision
             self._progress = None
         return None
 
-    def _skip_done(self, progress: _Progress) -> None:
-        """A guide begun late skips its first steps as far as they were made already."""
+    def _skip_done(self, progress: _Progress, actions: Sequence[Action]) -> None:
+        """A guide begun late skips its first step if it was made already and still holds."""
         for step in progress.guide.steps:
             made = next(
                 (
@@ -216,10 +218,11 @@ class CaseGuidedActor:
                 ),
                 None,
             )
-            if made is None:
+            if made is None or any(
+                step.fits(action) and action.things[0] == made.things[0] for action in actions
+            ):
                 return
-            for slot, thing in zip(step.slots, made.things, strict=True):
-                progress.bound[slot.stands_for] = thing.name
+            _bind(progress, step, made)
             progress.at += 1
             return
 
@@ -263,8 +266,10 @@ class CaseGuidedActor:
             return False
         for slot, thing in zip(step.slots, action.things, strict=True):
             bound = progress.bound.get(slot.stands_for)
+            if slot.need is Need.FREE:
+                continue
             if bound is not None:
-                if bound != thing.name and slot.need is not Need.FREE:
+                if bound != thing.name:
                     return False
             elif thing.name in progress.bound.values() and slot.need is Need.GOAL:
                 # It stands for another thing of the case already.
@@ -294,13 +299,11 @@ class CaseGuidedActor:
         for name in wanted:
             if not bound and slot.need is Need.GOAL and name in used:
                 continue
-            if name in self._seen and self._seen[name] == self._place and here:
-                continue
             target = name if name in reach or name == self._place else self._seen.get(name, "")
             if not target or (progress.at, target) in progress.visited:
                 continue
             if target == self._place:
-                if here is not None:
+                if here is not None and name not in self._contents.get(self._place, ()):
                     return Decision(here.text, f"{name} is needed", case)
                 progress.visited.add((progress.at, target))
                 continue
@@ -319,6 +322,8 @@ class CaseGuidedActor:
             and action.head != self._reach
             and action.things[0].name == place
         ]
+        if self._opened(place):
+            return None
         options = [
             action
             for action in here
@@ -327,6 +332,22 @@ class CaseGuidedActor:
             and not self._would_undo(action)
         ]
         return max(options, key=lambda action: (self._worth(action), action.text), default=None)
+
+    def _opened(self, place: str) -> bool:
+        """Whether something was done to a place that showed more of it, or did in a case."""
+        for text in self._done:
+            action = parse_action(text)
+            if (
+                len(action.things) == 1
+                and action.things[0].name == place
+                and action.head != self._reach
+                and (text in self._showed or self._is_known(action))
+            ):
+                return True
+        return False
+
+    def _is_known(self, action: Action) -> bool:
+        return self._experience is not None and self._experience.heads[action.head] > 0
 
     def _would_undo(self, action: Action) -> bool:
         """Whether it is known to take back what was done last at this place."""
@@ -409,6 +430,13 @@ class CaseGuidedActor:
         options = [action for action in actions if self._done[action.text] == fewest]
         dealing = [action for action in options if action.things] or options
         return Decision(self._random.choice(dealing).text, "anything not tried")
+
+
+def _bind(progress: _Progress, step: Step, action: Action) -> None:
+    """What a step was made with stays bound; what stood in a free slot was only where it was."""
+    for slot, thing in zip(step.slots, action.things, strict=True):
+        if slot.need is not Need.FREE:
+            progress.bound[slot.stands_for] = thing.name
 
 
 def _kind(name: str) -> str:

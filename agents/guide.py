@@ -96,6 +96,7 @@ class Experience:
         cases: Recalled trials.
         rules: Recalled insights.
         around: What the first observation mentions.
+        offered: The actions admissible at first.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class Experience:
         cases: Sequence[Case],
         rules: Sequence[Rule],
         around: Sequence[Mention],
+        offered: Sequence[Action] = (),
     ) -> None:
         self.goal = goal
         self._cases = [case for case in cases if case.steps]
@@ -112,10 +114,12 @@ class Experience:
             case.id: [parse_action(step.action) for step in case.steps if step.action]
             for case in self._cases
         }
+        self._offered = offered
         self.kinds = frozenset(self._known_kinds(rules, around))
         self.goal_kinds = kinds_in(goal, self.kinds)
         self._unknown = self._unknown_words()
         self._slots = self._slot_kinds()
+        self._named = self._named_share()
         self._found = self._places(rules)
         self.heads = Counter(
             action.head for case in self._won for action in self._parsed[case.id]
@@ -166,6 +170,18 @@ class Experience:
             for head, place, kind in once:
                 seen[head, place][kind] += 1
         return seen
+
+    def _named_share(self) -> Mapping[tuple[str, int], float]:
+        """Per head and slot, in which share of its uses the goal named what stood there."""
+        uses: Counter[tuple[str, int]] = Counter()
+        named: Counter[tuple[str, int]] = Counter()
+        for case in self._won:
+            about = self.case_kinds(case)
+            for action in self._parsed[case.id]:
+                for place, thing in enumerate(action.things):
+                    uses[action.head, place] += 1
+                    named[action.head, place] += thing.kind in about
+        return {slot: named[slot] / uses[slot] for slot in uses}
 
     def _places(self, rules: Sequence[Rule]) -> Mapping[str, Counter[str]]:
         """Per kind of thing, how often it was found at which kind of place."""
@@ -258,7 +274,9 @@ class Experience:
         named: Sequence[str],
         mapping: Mapping[str, str],
     ) -> Slot:
-        if thing.kind in named:
+        # That the goal names what stands here may be chance, where it seldom does.
+        usual = len(action.things) == 1 or self._named[action.head, place] >= 0.4
+        if thing.kind in named and usual:
             return Slot(mapping.get(thing.kind, thing.kind), Need.GOAL, thing.name)
         varied = len(self._slots[action.head, place]) > 1
         return Slot(thing.kind, Need.FREE if varied else Need.FIXED, thing.name)
@@ -295,7 +313,7 @@ class Experience:
     def _uses(self, kind: str) -> set[tuple[str, int]]:
         return {
             (action.head, place)
-            for actions in self._parsed.values()
+            for actions in (*self._parsed.values(), self._offered)
             for action in actions
             for place, thing in enumerate(action.things)
             if thing.kind == kind
@@ -307,9 +325,14 @@ class Experience:
         its = _bare(case.task, named)
         both = len(mine | its)
         wording = len(mine & its) / both if both else 1.0
-        carried = len(mapping) / max(len(named), len(self.goal_kinds), 1)
+        # A kind that was never used as the one it stands for carries over poorly.
+        used_alike = sum(
+            1.0 if kind == other or self._alike(kind, other) > 0 else 0.25
+            for kind, other in mapping.items()
+        )
+        carried = used_alike / max(len(named), len(self.goal_kinds), 1)
         equal = sum(kind == other for kind, other in mapping.items()) / max(len(named), 1)
-        return wording + 0.5 * carried + 0.15 * equal + 0.5 * case.score
+        return wording + carried + 0.15 * equal + 0.5 * case.score
 
 
 def _bare(goal: str, kinds: Iterable[str]) -> set[str]:
