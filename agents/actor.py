@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ..memory import Case, Mention, Rule, mentions
+from ..memory import Case, Rule, mentions
 from ..memory.entities import Action, parse_action
 from .guide import Experience, Guide, Need, Slot, Step
 
@@ -60,7 +60,8 @@ class CaseGuidedActor:
             goal: What is to be done, in words.
             cases: Recalled trials, best first.
             rules: Recalled insights, best first.
-            plan: Heads of the steps a planner expects; a guide that has them goes first.
+            plan: Steps that a planner proposes; among guides that fit equally well the one with
+                these goes first.
             seed: For choices between equals.
         """
         self._goal = goal
@@ -96,11 +97,17 @@ class CaseGuidedActor:
         # What most of the first actions do, each with another thing, is how one gets about.
         heads = Counter(action.head for action in actions if len(action.things) == 1)
         self._reach = max(heads, key=lambda head: (heads[head], head)) if heads else ""
-        experience = Experience(
-            self._goal, self._cases, self._rules, (*around, *offered), actions
-        )
+        experience = Experience(self._goal, self._cases, self._rules, (*around, *offered), actions)
         self._guides = experience.guides()
+        if self._plan:
+            # sort() is stable: among equals the guide of the plan comes first.
+            self._guides.sort(key=lambda guide: (-round(guide.score, 6), self._off_plan(guide)))
         return experience
+
+    def _off_plan(self, guide: Guide) -> bool:
+        """Whether a guide begins its steps otherwise than the plan."""
+        heads = [line.split(" ", 1)[0] for line in self._plan]
+        return [step.head.split("/")[0] for step in guide.steps] != heads
 
     def _learn(self, experience: Experience, action: Action, observation: str) -> None:
         """Take in what came of the last action."""
@@ -170,9 +177,7 @@ class CaseGuidedActor:
             or self._anything(usable)
         )
 
-    def _notice_undoing(
-        self, state: frozenset[str], history: Sequence[tuple[str, str]]
-    ) -> None:
+    def _notice_undoing(self, state: frozenset[str], history: Sequence[tuple[str, str]]) -> None:
         """Two actions that lead back to the same admissible actions undo each other."""
         self._states.append(state)
         if len(self._states) > 2 and len(history) > 1 and self._states[-3] == state:
@@ -292,8 +297,10 @@ class CaseGuidedActor:
             if action.head == self._reach and len(action.things) == 1
         }
         here = self._inspect(actions, self._place)
-        wanted = [bound] if bound else sorted(
-            (name for name in self._known if _kind(name) == slot.kind), key=_natural
+        wanted = (
+            [bound]
+            if bound
+            else sorted((name for name in self._known if _kind(name) == slot.kind), key=_natural)
         )
         used = set(progress.bound.values())
         for name in wanted:
@@ -446,6 +453,3 @@ def _kind(name: str) -> str:
 def _natural(name: str) -> tuple[str, int]:
     kind, _, number = name.rpartition(" ")
     return kind, int(number) if number.isdigit() else 0
-
-
-__all__ = ["CaseGuidedActor", "Decision", "Mention"]

@@ -69,7 +69,9 @@ class Step:
             worded
             and action.head == self.head
             and len(action.things) == len(self.slots)
-            and all(slot.takes(thing) for slot, thing in zip(self.slots, action.things, strict=True))
+            and all(
+                slot.takes(thing) for slot, thing in zip(self.slots, action.things, strict=True)
+            )
         )
 
 
@@ -121,9 +123,7 @@ class Experience:
         self._slots = self._slot_kinds()
         self._named = self._named_share()
         self._found = self._places(rules)
-        self.heads = Counter(
-            action.head for case in self._won for action in self._parsed[case.id]
-        )
+        self.heads = Counter(action.head for case in self._won for action in self._parsed[case.id])
 
     def _known_kinds(self, rules: Sequence[Rule], around: Sequence[Mention]) -> set[str]:
         kinds = {thing.kind for thing in around}
@@ -188,8 +188,8 @@ class Experience:
         found: dict[str, Counter[str]] = defaultdict(Counter)
         for rule in rules:
             if rule.form == "found_at":
-                thing, place = str(rule.data.get("thing")), str(rule.data.get("place"))
-                found[thing][place] += max(1, rule.support)
+                what, where = str(rule.data.get("thing")), str(rule.data.get("place"))
+                found[what][where] += max(1, rule.support)
         for case in self._won:
             for action, step in zip(
                 self._parsed[case.id], [s for s in case.steps if s.action], strict=True
@@ -284,16 +284,16 @@ class Experience:
     def _correspondence(self, case: Case, named: Sequence[str]) -> dict[str, str]:
         """Which kind of this goal stands for which of the case's: equal ones, then by use, then
         by order."""
-        left = [kind for kind in self.goal_kinds]
+        left = list(self.goal_kinds)
         mapping: dict[str, str] = {}
         for kind in named:
             if kind in left:
                 mapping[kind] = kind
                 left.remove(kind)
         rest = [kind for kind in named if kind not in mapping]
-        for kind in sorted(rest, key=lambda kind: -max(
-            (self._alike(kind, other) for other in left), default=0.0
-        )):
+        for kind in sorted(
+            rest, key=lambda kind: -max((self._alike(kind, other) for other in left), default=0.0)
+        ):
             best = max(left, key=lambda other: self._alike(kind, other), default=None)
             if best is not None and self._alike(kind, best) > 0:
                 mapping[kind] = best

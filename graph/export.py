@@ -57,7 +57,7 @@ async def export_jsonl(store: Store, scope: str, path: str | Path) -> int:
         await asyncio.to_thread(Path(name).replace, target)
     except BaseException as error:
         with suppress(FileNotFoundError):
-            Path(name).unlink()
+            os.unlink(name)
         if isinstance(error, OSError):
             raise _unwritable(target, error) from error
         raise

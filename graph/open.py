@@ -27,8 +27,8 @@ async def open_store(url: str) -> Store:
             "This version of triforium keeps its memory in SQLite only; use sqlite:///team.db.",
             scheme=scheme,
         )
+    # Nothing of the URL is repeated: without a known scheme, any part may be a password.
     raise InvalidURL(
-        f"{scheme + '://...' if scheme else repr(url[:40])} names no store. "
-        "Use a URL like sqlite:///team.db.",
-        scheme=scheme,
+        "This URL names no store. Use sqlite:///team.db (relative), sqlite:////var/team.db "
+        "(absolute) or sqlite:// (temporary)."
     )

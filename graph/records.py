@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
@@ -250,13 +250,20 @@ class Record:
             self.scope,
             self.task_key,
             dict(self.data),
-            self.valid_from.isoformat() if self.valid_from else None,
-            self.valid_to.isoformat() if self.valid_to else None,
+            _instant(self.valid_from),
+            _instant(self.valid_to),
         )
 
     def total_credit(self) -> Credit:
         """The credit summed over roles."""
         return sum(self.credit.values(), Credit())
+
+
+def _instant(when: datetime | None) -> str | None:
+    """A time in UTC, so that one instant has one digest in whatever zone it was given."""
+    if when is None:
+        return None
+    return (when if when.tzinfo is None else when.astimezone(UTC)).isoformat()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,16 +14,11 @@ from ..errors import InvalidInput
 from .ids import JSON
 from .records import Tier
 from .scopes import check_scope
+from .sqlite_index import index_record
 from .sqlite_schema import FORMAT
-from .sqlite_write import index_record, scope_number
+from .sqlite_write import head, scope_number
 from .store import SEARCHABLE
 from .text import terms
-
-CHUNK = 1000
-"""Rows read in one snapshot."""
-
-Cursor = tuple[int, int, int]
-"""Which table, after which row, up to which journal position."""
 
 _RECORD = (
     "id, tier, kind, text, task_key, source, role, agent, run, trial, step, data, valid_from, "
@@ -33,129 +28,101 @@ _RECORD = (
 _PARSED = frozenset({"data", "keys", "outcome", "ops", "before", "body", "result"})
 
 _TABLES: Mapping[str, tuple[str, str, str]] = {
-    # kind: (columns after the row number and scope, tables, condition on the position)
+    # kind: (columns after the scope, tables, order)
     "record": (
         ", ".join(f"r.{name}" for name in _RECORD.split(", ")),
         "records r JOIN scopes s ON s.n = r.scope",
-        "r.n, s.path, r.added",
+        "r.n",
     ),
     "version": (
         "r.id, t.until, t.revision, t.keys, t.confidence, t.cluster, t.summary, t.status, "
         "t.outcome",
         "versions t JOIN records r ON r.n = t.n JOIN scopes s ON s.n = r.scope",
-        "r.n, s.path, t.until",
+        "r.n, t.until, t.revision",
     ),
     "link": (
         "a.id, b.id, l.type, l.via, l.weight, l.added, l.expired",
         "links l JOIN records a ON a.n = l.src JOIN records b ON b.n = l.dst "
         "JOIN scopes s ON s.n = a.scope JOIN scopes s2 ON s2.n = b.scope",
-        "l.n, s.path, l.added",
+        "l.n",
     ),
     "credit": (
         "r.id, t.role, t.receipt, t.position, t.uses, t.helped, t.hurt",
         "credit_deltas t JOIN records r ON r.n = t.n JOIN scopes s ON s.n = r.scope",
-        "r.n, s.path, t.position",
+        "r.n, t.role, t.receipt",
     ),
     "taint": (
         "r.id, t.root, t.added, t.expired",
         "taint t JOIN records r ON r.n = t.n JOIN scopes s ON s.n = r.scope",
-        "r.n, s.path, t.added",
+        "r.n, t.root, t.added",
     ),
     "journal": (
         "j.position, j.id, j.hash, j.actor, j.reason, j.base, j.created_at, j.ops, j.before",
         "journal j JOIN scopes s ON s.n = j.scope",
-        "j.position, s.path, j.position",
+        "j.position",
     ),
     "receipt": (
         "t.id, t.run, t.trial, t.role, t.position, t.created_at, t.body",
         "receipts t JOIN scopes s ON s.n = t.scope",
-        "t.n, s.path, t.position",
+        "t.n",
     ),
     "effect": (
         "t.key, t.request, t.done, t.result",
         "effects t JOIN scopes s ON s.n = t.scope",
-        "0, s.path, 0",
+        "s.path, t.key",
     ),
     "vector": (
-        "r.id, v.vector",
+        "r.id, v.position, v.vector",
         "vectors v JOIN records r ON r.n = v.n JOIN scopes s ON s.n = v.scope",
-        "v.n, s.path, r.added",
+        "v.n",
     ),
 }
-_KINDS = tuple(_TABLES)
 
 
 def dump_rows(
-    connection: sqlite3.Connection, paths: Sequence[str] | None, cursor: Cursor | None
-) -> tuple[list[dict[str, JSON]], Cursor | None]:
-    """The next rows of a dump.
+    connection: sqlite3.Connection, paths: Sequence[str] | None
+) -> Iterator[dict[str, JSON]]:
+    """The rows of a dump, header first, read as they are asked for.
 
     Args:
-        connection: In a snapshot.
+        connection: In a snapshot that lasts until the last row.
         paths: Visible scopes; None for all.
-        cursor: Where the last call ended; None to begin with the header.
-
-    Returns:
-        The rows, and where to go on; None at the end. The whole dump is as of the position at
-        which it began, except for what changes in place (status, outcome, counters).
     """
-    if cursor is None:
-        return _header(connection, paths)
-    table, last, position = cursor
-    kind = _KINDS[table]
-    columns, tables, keys = _TABLES[kind]
-    number, _, at = keys.split(", ")
+    yield _header(connection, paths)
     allowed = json.dumps(list(paths or ()))
-    visible = "(? OR s.path IN (SELECT value FROM json_each(?)))"
-    parameters: list[Any] = [paths is None, allowed]
-    if kind == "link":
-        visible += " AND (? OR s2.path IN (SELECT value FROM json_each(?)))"
-        parameters *= 2
-    # Tables whose row number is that of a record are read record by record, so a chunk ends with
-    # the last row of a record.
-    rows = connection.execute(
-        f"SELECT {keys}, {columns} FROM {tables} WHERE {number} > ? AND {at} <= ? AND {visible} "
-        "ORDER BY 1 LIMIT ?",
-        (last if number != "0" else -1, position, *parameters, -1 if number == "0" else CHUNK),
-    ).fetchall()
-    full = len(rows) == CHUNK
-    if full and kind in ("version", "credit", "taint"):
-        rows, full = _whole_records(rows), True
-    after = (table, rows[-1][0], position) if full else (table + 1, -1, position)
-    shown = [_row(kind, row) for row in rows]
-    return shown, after if after[0] < len(_KINDS) else None
+    for kind, (columns, tables, order) in _TABLES.items():
+        visible = "(? OR s.path IN (SELECT value FROM json_each(?)))"
+        parameters: list[Any] = [paths is None, allowed]
+        if kind == "link":
+            visible += " AND (? OR s2.path IN (SELECT value FROM json_each(?)))"
+            parameters *= 2
+        for row in connection.execute(
+            f"SELECT s.path, {columns} FROM {tables} WHERE {visible} ORDER BY {order}", parameters
+        ):
+            yield _row(kind, row)
 
 
-def _whole_records(rows: list[Any]) -> list[Any]:
-    """Drop the last record's rows, which may not all be there, unless it is the only one."""
-    last = rows[-1][0]
-    kept = [row for row in rows if row[0] != last]
-    return kept or rows
-
-
-def _header(
-    connection: sqlite3.Connection, paths: Sequence[str] | None
-) -> tuple[list[dict[str, JSON]], Cursor]:
-    position = connection.execute("SELECT coalesce(max(position), 0) FROM journal").fetchone()[0]
+def _header(connection: sqlite3.Connection, paths: Sequence[str] | None) -> dict[str, JSON]:
     meta = dict(connection.execute("SELECT key, value FROM meta"))
-    header: dict[str, JSON] = {
+    position, last = head(connection)
+    return {
         "row": "header",
         "triforium": "memory",
         "format": FORMAT,
         "scopes": None if paths is None else list(paths),
         "position": position,
+        "created_at": last,
         "embedder": meta.get("embedder", ""),
         "width": int(meta.get("width", 0)),
     }
-    return [header], (0, -1, position)
 
 
 def _row(kind: str, row: Sequence[Any]) -> dict[str, JSON]:
     names = [column.strip().split(".")[-1] for column in _TABLES[kind][0].split(",")]
     if kind == "link":
         names[:2] = ["src", "dst"]
-    plain: dict[str, JSON] = {"row": kind, "scope": row[1]}
-    for name, value in zip(names, row[3:], strict=True):
+    plain: dict[str, JSON] = {"row": kind, "scope": row[0]}
+    for name, value in zip(names, row[1:], strict=True):
         if name == "vector":
             plain[name] = base64.b64encode(value).decode("ascii")
         elif name in _PARSED and value is not None:
@@ -177,7 +144,10 @@ def restore_rows(connection: sqlite3.Connection, rows: Sequence[Mapping[str, Any
         raise InvalidInput(
             f"The export has format {rows[0].get('format')!r}; this version reads {FORMAT}."
         )
-    restorer = _Restorer(connection, rows[0])
+    try:
+        restorer = _Restorer(connection, rows[0])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidInput("The first line of the export is not a whole header.") from error
     for number, row in enumerate(rows[1:], 2):
         try:
             restorer.restore(row)
@@ -196,6 +166,11 @@ class _Restorer:
         self._connection = connection
         self._numbers: dict[str, tuple[int, int, Tier]] = {}
         self._width = int(header.get("width") or 0)
+        # Positions of a part of a store have gaps; the next one is given after the last of all.
+        connection.executemany(
+            "INSERT INTO meta VALUES (?, ?)",
+            [("position", str(int(header["position"]))), ("created_at", str(header["created_at"]))],
+        )
         if header.get("embedder"):
             connection.executemany(
                 "INSERT INTO meta VALUES (?, ?)",
@@ -244,7 +219,14 @@ class _Restorer:
             found = terms(row["text"])
             for key in row["keys"]:
                 found.extend(terms(key))
-            index_record(self._connection, number, scope, tier, found)
+            index_record(
+                self._connection,
+                number,
+                scope,
+                tier,
+                found,
+                counted=row["visible_from"] is not None,
+            )
 
     def _version(self, row: Mapping[str, Any]) -> None:
         names = (
@@ -316,7 +298,16 @@ class _Restorer:
         blob = base64.b64decode(row["vector"], validate=True)
         if np.frombuffer(blob, np.float32).shape != (self._width,):
             raise ValueError(f"the vector is not {self._width} wide")
-        self._insert("vectors", {"n": number, "scope": scope, "tier": tier.value, "vector": blob})
+        self._insert(
+            "vectors",
+            {
+                "n": number,
+                "scope": scope,
+                "tier": tier.value,
+                "position": int(row["position"]),
+                "vector": blob,
+            },
+        )
 
     def finish(self) -> None:
         """Make again what is derived: counters of credit and of evidence."""

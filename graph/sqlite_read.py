@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
 from .records import Credit, Link, LinkType, Outcome, Provenance, Record, Status, Tier
-from .store import SEARCHABLE, Filter, Hop, TermStatistics, Walk
-from .text import terms
+from .sqlite_write import stamp
+from .store import Filter, Hop, Walk
 
 _COLUMNS = (
     "r.n, r.id, r.tier, r.kind, r.text, s.path, r.task_key, r.source, r.role, r.agent, r.run, "
@@ -21,8 +21,6 @@ _COLUMNS = (
     "r.refuted"
 )
 _FROM = "records r JOIN scopes s ON s.n = r.scope"
-RAREST = 8
-"""Terms of a query text that are looked up in the full-text index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +71,7 @@ def filter_condition(where: Filter, *, historic: bool) -> tuple[str, list[Any]]:
         sql.append("r.task_key = ?")
         parameters.append(where.task_key)
     if where.valid_at is not None:
-        moment = where.valid_at.isoformat()
+        moment = stamp(where.valid_at)
         sql.append(
             "(r.kind != 'fact' OR ((r.valid_from IS NULL OR r.valid_from <= ?) "
             "AND (r.valid_to IS NULL OR r.valid_to > ?)))"
@@ -83,13 +81,17 @@ def filter_condition(where: Filter, *, historic: bool) -> tuple[str, list[Any]]:
         if where.statuses:
             among("r.status", (status.value for status in where.statuses))
         if where.outcomes:
-            among("coalesce(json_extract(r.outcome, '$.kind'), 'open')", where.outcomes)
+            among(
+                "coalesce(json_extract(r.outcome, '$.kind'), iif(r.tier = 'query', 'open', ''))",
+                where.outcomes,
+            )
     return " AND ".join(sql) or "1", parameters
 
 
 def passes(record: Record, where: Filter) -> bool:
     """Whether a record of the past satisfies the parts of a filter that change with time."""
-    outcome = record.outcome.kind.value if record.outcome else "open"
+    unfinished = "open" if record.tier is Tier.QUERY else ""
+    outcome = record.outcome.kind.value if record.outcome else unfinished
     return (not where.statuses or record.status in where.statuses) and (
         not where.outcomes or outcome in where.outcomes
     )
@@ -132,7 +134,7 @@ class Reader:
 
     def __init__(self, connection: sqlite3.Connection, lens: Lens) -> None:
         self._connection = connection
-        self._lens = lens
+        self.lens = lens
         self._seen, self._seen_parameters = lens.condition()
 
     def select(
@@ -154,17 +156,15 @@ class Reader:
         return self._stamp({row[0]: _record(row) for row in rows}, where)
 
     def _filter(self, where: Filter) -> tuple[str, list[Any]]:
-        return filter_condition(where, historic=self._lens.historic)
+        return filter_condition(where, historic=self.lens.historic)
 
     def _stamp(self, records: dict[int, Record], where: Filter | None) -> dict[int, Record]:
         """Add credit and taint; for the past, put back what changed since."""
-        if self._lens.historic:
+        if self.lens.historic:
             records = {number: self._as_it_was(number, one) for number, one in records.items()}
             if where is not None:
                 records = {n: one for n, one in records.items() if passes(one, where)}
-        credits = self._credits(
-            [number for number, one in records.items() if one.tier in SEARCHABLE]
-        )
+        credits = self._credits(list(records))
         taint = self._taint(list(records))
         return {
             number: replace(
@@ -178,7 +178,7 @@ class Reader:
         }
 
     def _as_it_was(self, number: int, record: Record) -> Record:
-        position = self._lens.position
+        position = self.lens.position
         row = self._connection.execute(
             "SELECT revision, keys, confidence, cluster, summary, status, outcome FROM versions "
             "WHERE n = ? AND until > ? ORDER BY until, revision LIMIT 1",
@@ -213,12 +213,12 @@ class Reader:
     def _credits(self, numbers: list[int]) -> dict[int, dict[str, Credit]]:
         if not numbers:
             return {}
-        if self._lens.historic:
+        if self.lens.historic:
             sql = (
                 "SELECT n, role, sum(uses), sum(helped), sum(hurt) FROM credit_deltas "
                 "WHERE n IN (SELECT value FROM json_each(?)) AND position <= ? GROUP BY n, role"
             )
-            parameters: tuple[Any, ...] = (json.dumps(numbers), self._lens.position)
+            parameters: tuple[Any, ...] = (json.dumps(numbers), self.lens.position)
         else:
             sql = (
                 "SELECT n, role, uses, helped, hurt FROM credits "
@@ -236,7 +236,7 @@ class Reader:
             for number, root in self._connection.execute(
                 "SELECT n, root FROM taint WHERE n IN (SELECT value FROM json_each(?)) "
                 "AND added <= ? AND (expired IS NULL OR expired > ?) ORDER BY n, root",
-                (json.dumps(numbers), self._lens.position, self._lens.position),
+                (json.dumps(numbers), self.lens.position, self.lens.position),
             ):
                 found.setdefault(number, []).append(root)
         return found
@@ -249,7 +249,7 @@ class Reader:
         """The k last added, newest first."""
         chosen = sorted(tier.value for tier in tiers)
         marks = ", ".join("?" * len(chosen))
-        limit = -1 if self._lens.historic else k
+        limit = -1 if self.lens.historic else k
         found = self.select(
             f"r.tier IN ({marks})",
             chosen,
@@ -259,66 +259,23 @@ class Reader:
         )
         return list(found.values())[:k]
 
-    # --- search -------------------------------------------------------------------------------
+    # --- for searching ------------------------------------------------------------------------
 
-    def statistics(
-        self, tiers: frozenset[Tier], texts: Sequence[str], tokens: Mapping[str, str]
-    ) -> TermStatistics:
-        """Counts over the searchable records of the visible scopes.
+    def of_tiers(self, tiers: frozenset[Tier]) -> dict[int, Record]:
+        """All visible records of some tiers, of any status."""
+        chosen = sorted(tier.value for tier in tiers)
+        return self.select(f"r.tier IN ({', '.join('?' * len(chosen))})", chosen)
 
-        Args:
-            tiers: The tiers searched.
-            texts: Query texts.
-            tokens: Per term of the texts the token that the index holds.
-        """
-        scopes = json.dumps(self._lens.scopes)
-        names = json.dumps(sorted(tier.value for tier in tiers))
-        documents, length = self._connection.execute(
-            "SELECT coalesce(sum(documents), 0), coalesce(sum(terms), 0) FROM term_totals WHERE "
-            "scope IN (SELECT value FROM json_each(?)) AND tier IN (SELECT value FROM json_each(?))",
-            (scopes, names),
-        ).fetchone()
-        by_token = dict(
-            self._connection.execute(
-                "SELECT term, sum(documents) FROM terms WHERE term IN "
-                "(SELECT value FROM json_each(?)) AND scope IN (SELECT value FROM json_each(?)) "
-                "AND tier IN (SELECT value FROM json_each(?)) GROUP BY term",
-                (json.dumps(sorted(set(tokens.values()))), scopes, names),
-            )
+    def own_open(self, tiers: frozenset[Tier]) -> list[Record]:
+        """Records that are visible only because their open trial is of the reader's own run."""
+        if not self.lens.run or not tiers:
+            return []
+        chosen = sorted(tier.value for tier in tiers)
+        found = self.select(
+            f"r.visible_from IS NULL AND r.run = ? AND r.tier IN ({', '.join('?' * len(chosen))})",
+            [self.lens.run, *chosen],
         )
-        return TermStatistics(
-            documents=documents,
-            terms=length,
-            frequency={term: by_token.get(token, 0) for term, token in tokens.items()},
-        )
-
-    def lexical(
-        self,
-        text: str,
-        statistics: TermStatistics,
-        tokens: Mapping[str, str],
-        tiers: frozenset[Tier],
-        k: int,
-        where: Filter,
-    ) -> dict[int, Record]:
-        """The k best records by the rarest terms of a text."""
-        found = {term for term in terms(text) if statistics.frequency.get(term, 0) > 0}
-        rarest = sorted(found, key=lambda term: (statistics.frequency[term], term))[:RAREST]
-        if not rarest:
-            return {}
-        match = (
-            f"scope : ({' OR '.join(f's{n}' for n in self._lens.scopes)}) AND "
-            f"tier : ({' OR '.join(sorted(tier.value for tier in tiers))}) AND "
-            f"body : ({' OR '.join(chr(34) + tokens[term] + chr(34) for term in rarest)})"
-        )
-        return self.select(
-            "fulltext MATCH ?",
-            [match],
-            where,
-            source="fulltext f JOIN records r ON r.n = f.rowid JOIN scopes s ON s.n = r.scope",
-            tail="ORDER BY bm25(fulltext, 0.0, 0.0, 1.0), r.id LIMIT ?",
-            tail_parameters=[-1 if self._lens.historic else k],
-        )
+        return list(found.values())
 
     def numbered(self, numbers: Sequence[int], where: Filter) -> dict[int, Record]:
         """Visible records by number."""
@@ -356,7 +313,7 @@ class Reader:
     def _arrives(self, record: Record | None, hop: Hop) -> bool:
         if record is None:
             return False
-        return not self._lens.historic or passes(record, hop.where)
+        return not self.lens.historic or passes(record, hop.where)
 
     def _links_of(self, number: int, hop: Hop) -> list[_LinkRow]:
         """Links of one record that lead to visible records, the first `fan` in order."""
@@ -372,13 +329,13 @@ class Reader:
                     for row in self._connection.execute(sql, (number, type_.value, *parameters))
                 ]
         rows.sort(key=lambda row: (-row.weight, -row.added, row.far_id, row.type))
-        return rows if self._lens.historic else rows[: hop.fan]
+        return rows if self.lens.historic else rows[: hop.fan]
 
     def _hop_sql(self, near: str, far: str, hop: Hop) -> tuple[str, list[Any]]:
         condition, values = self._filter(hop.where)
         tiers = sorted(tier.value for tier in hop.tiers)
-        limit = -1 if self._lens.historic else hop.fan
-        position = self._lens.position
+        limit = -1 if self.lens.historic else hop.fan
+        position = self.lens.position
         return (
             f"SELECT l.n, l.{far}, r.id, l.{near} = l.src, l.type, l.via, l.weight, l.added, "
             f"l.expired FROM links l JOIN records r ON r.n = l.{far} "

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
+from contextlib import suppress
 from pathlib import Path
 
 from ..errors import Busy, InvalidURL, NotAStore, StoreError, VersionMismatch
@@ -13,6 +15,7 @@ APPLICATION_ID = 0x54524946
 FORMAT = 1
 """Version of the tables; a store also names the oldest version that may read and write it."""
 BUSY_SECONDS = 5.0
+"""A writer waits so long for another process."""
 
 TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -51,7 +54,8 @@ CREATE TABLE records (
     refuted INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX records_recent ON records (scope, tier, added);
-CREATE INDEX records_trial ON records (trial) WHERE trial != '';
+CREATE INDEX records_open_trial ON records (trial) WHERE visible_from IS NULL;
+CREATE INDEX records_open_run ON records (run) WHERE visible_from IS NULL;
 
 -- The image a change replaced, and the position that replaced it: the state as of P is the image
 -- with the smallest `until` above P, else the record itself.
@@ -78,6 +82,7 @@ CREATE TABLE links (
     added INTEGER NOT NULL,
     expired INTEGER
 );
+CREATE UNIQUE INDEX links_live ON links (src, dst, type, via) WHERE expired IS NULL;
 CREATE INDEX links_out ON links (src, type, weight DESC, added DESC);
 CREATE INDEX links_in ON links (dst, type, weight DESC, added DESC);
 
@@ -129,11 +134,12 @@ CREATE INDEX receipts_run ON receipts (run);
 CREATE INDEX receipts_trial ON receipts (trial);
 
 CREATE TABLE effects (
-    key TEXT PRIMARY KEY,
     scope INTEGER NOT NULL REFERENCES scopes (n),
+    key TEXT NOT NULL,
     request TEXT NOT NULL,
     done INTEGER NOT NULL,
-    result TEXT
+    result TEXT,
+    PRIMARY KEY (scope, key)
 ) WITHOUT ROWID;
 CREATE TABLE taint (
     n INTEGER NOT NULL REFERENCES records (n),
@@ -165,8 +171,10 @@ CREATE TABLE vectors (
     n INTEGER PRIMARY KEY REFERENCES records (n),
     scope INTEGER NOT NULL,
     tier TEXT NOT NULL,
+    position INTEGER NOT NULL,      -- of the changeset that stored it
     vector BLOB NOT NULL
 );
+CREATE INDEX vectors_position ON vectors (position);
 CREATE VIRTUAL TABLE fulltext USING fts5 (scope, tier, body, detail = full, tokenize = 'ascii');
 """
 
@@ -207,6 +215,16 @@ def connect(path: Path, *, durable: bool, read_only: bool = False) -> sqlite3.Co
     return connection
 
 
+def create_private(path: Path) -> None:
+    """Make an empty file for its owner alone; one that is there is left as it is.
+
+    An existing file is not even opened: closing it would drop the locks that other connections
+    of this process hold on it (POSIX advisory locks belong to the process).
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+
+
 def create_or_check(path: Path, *, durable: bool) -> None:
     """Make the tables in a new file; check that an old one is ours and may be used.
 
@@ -221,16 +239,27 @@ def create_or_check(path: Path, *, durable: bool) -> None:
             + ("it is a folder." if path.is_dir() else f"there is no folder {path.parent}."),
             path=str(path),
         )
-    # Memories may be private: a new file is for its owner alone.
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        create_private(path)
     except OSError as error:
         raise NotAStore(f"{path} cannot be opened: {error.strerror}.", path=str(path)) from error
     connection = None
     try:
         connection = connect(path, durable=durable)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("BEGIN IMMEDIATE")
+        _create_tables(connection, path)
+        # Only now, when the file is known to be ours, may its journal mode be changed.
+        _use_wal(connection, path)
+    except sqlite3.DatabaseError as error:
+        raise translated(error, path) from error
+    finally:
+        if connection is not None:
+            connection.close()
+
+
+def _create_tables(connection: sqlite3.Connection, path: Path) -> None:
+    """Make the tables in an empty file, in one transaction; check any other file."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
         tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         application = connection.execute("PRAGMA application_id").fetchone()[0]
         if tables == 0:
@@ -248,37 +277,73 @@ def create_or_check(path: Path, *, durable: bool) -> None:
                 path=str(path),
             )
         else:
-            _check_version(path, dict(connection.execute("SELECT key, value FROM meta")))
+            check_version(connection, path, "min_reader")
         connection.execute("COMMIT")
-    except sqlite3.DatabaseError as error:
-        raise translated(error, path) from error
-    finally:
-        if connection is not None:
-            connection.close()
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
 
 
-def _check_version(path: Path, meta: dict[str, str]) -> None:
-    needed = max(int(meta["min_reader"]), int(meta["min_writer"]))
+def _use_wal(connection: sqlite3.Connection, path: Path) -> None:
+    """SQLite does not wait by itself when two processes open a new file at once."""
+    end = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        except sqlite3.OperationalError as error:
+            if not _is_busy(error) or time.monotonic() > end:
+                raise
+            time.sleep(0.02)
+            continue
+        if mode != "wal":
+            raise StoreError(
+                f"The file system of {path} cannot hold a store. Put it on a local disk.",
+                path=str(path),
+            )
+        return
+
+
+def check_version(connection: sqlite3.Connection, path: Path, key: str) -> None:
+    """Refuse a store that this version may not touch (any more).
+
+    Args:
+        connection: To the store.
+        path: Of the store.
+        key: "min_reader" or "min_writer".
+
+    Raises:
+        VersionMismatch: The store asks for a newer version.
+    """
+    row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+    needed = int(row[0]) if row else 0
     if needed > FORMAT:
+        verb = "read" if key == "min_reader" else "write"
         raise VersionMismatch(
-            f"{path} needs format {needed} of the store; this version of triforium knows up to "
-            f"{FORMAT}. Upgrade triforium.",
+            f"To {verb} {path} takes format {needed} of the store; this version of triforium "
+            f"knows up to {FORMAT}. Upgrade triforium.",
             path=str(path),
             needed=needed,
         )
 
 
-def translated(error: sqlite3.DatabaseError, path: Path) -> Exception:
+def _is_busy(error: sqlite3.Error) -> bool:
+    # An extended code holds the plain one in its low byte.
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def translated(error: sqlite3.DatabaseError, path: Path) -> StoreError:
     """A SQLite error as one of ours."""
-    message = str(error)
-    if "locked" in message or "busy" in message:
+    if _is_busy(error):
         return Busy(
             f"Another process has held {path} for more than {BUSY_SECONDS:g} s. Try again.",
             path=str(path),
         )
-    if "not a database" not in message and "malformed" not in message:
-        return StoreError(f"SQLite failed on {path}: {message}.", path=str(path))
-    return NotAStore(
-        f"{path} cannot be used as a store ({message}). Give another path, or restore a backup.",
-        path=str(path),
-    )
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_CANTOPEN):
+        return NotAStore(
+            f"{path} cannot be used as a store ({error}). Give another path, or restore a backup.",
+            path=str(path),
+        )
+    return StoreError(f"The store {path} failed: {error}.", path=str(path))

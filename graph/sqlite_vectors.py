@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,8 +38,15 @@ class VectorIndex:
         """Append the vectors stored since the last call, also by other processes."""
         with self._lock:
             rows = connection.execute(
-                "SELECT n, scope, tier, vector FROM vectors WHERE n > ? ORDER BY n", (self._last,)
+                "SELECT n, scope, tier, vector, position FROM vectors WHERE position > ? "
+                "ORDER BY position, n",
+                (self._last,),
             ).fetchall()
+            if not rows:
+                return
+            last = rows[-1][4]
+            rows = self._replace(rows)
+            self._last = last
             if not rows:
                 return
             fresh = np.frombuffer(b"".join(row[3] for row in rows), np.float32)
@@ -52,7 +60,16 @@ class VectorIndex:
             for offset, row in enumerate(rows):
                 self._rows[row[0]] = self._size + offset
             self._size = end
-            self._last = rows[-1][0]
+
+    def _replace(self, rows: list[Any]) -> list[Any]:
+        """Put in the vectors of records that have one already; returns the other rows."""
+        known = [row for row in rows if row[0] in self._rows]
+        if known:
+            # Readers hold the arrays they began with, so these are copied, not changed.
+            self._matrix = self._matrix.copy()
+            for row in known:
+                self._matrix[self._rows[row[0]]] = np.frombuffer(row[3], np.float32)
+        return [row for row in rows if row[0] not in self._rows]
 
     def _reserve(self, size: int) -> None:
         capacity = len(self._numbers)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
-from collections import Counter
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import Conflict, IdConflict, InvalidInput, NotFound
 from .changes import (
@@ -26,29 +23,71 @@ from .changes import (
     Unlink,
     op_to_json,
 )
-from .ids import JSON, canonical
+from .ids import JSON, canonical, digest
 from .records import Link, LinkType, OutcomeKind, Record, Status, Tier
 from .scopes import check_scope, visible_scopes
+from .sqlite_index import count_terms, index_record, index_terms, unindex_record
 from .store import SEARCHABLE, Applied
 from .text import terms
 
+MAX_ID = 512
+"""Characters of a record id at most."""
 _IMAGE = "revision, keys, confidence, cluster, summary, status, outcome"
 _COUNTED = {LinkType.SUPPORTS: "support", LinkType.REFUTES: "refuted"}
 
 
-def index_token(term: str) -> str:
-    """A term as the full-text index holds it: letters and digits of ASCII only."""
-    if term.isascii() and term.isalnum():
-        return term
-    return "u" + term.encode("utf-8", "surrogatepass").hex()
+def stamp(when: datetime) -> str:
+    """A time as the store writes it: UTC to the microsecond, so that times compare as text.
+
+    Raises:
+        InvalidInput: The time has no zone.
+    """
+    if when.tzinfo is None:
+        raise InvalidInput(
+            f"The time {when.isoformat()} has no time zone; give one, such as UTC.", when=when
+        )
+    return when.astimezone(UTC).isoformat(timespec="microseconds")
 
 
-def index_terms(record: Record) -> list[str]:
-    """The terms a searchable record is found by: of its text and keys."""
-    found = terms(record.text)
-    for key in record.keys:
-        found.extend(terms(key))
-    return found
+def head(connection: sqlite3.Connection) -> tuple[int, str]:
+    """The last journal position and time stamp; (0, "") in an empty store."""
+    row = connection.execute(
+        "SELECT position, created_at FROM journal ORDER BY position DESC LIMIT 1"
+    ).fetchone()
+    # A store that was restored from a part of another goes on after the other's last position.
+    meta = dict(
+        connection.execute("SELECT key, value FROM meta WHERE key IN ('position', 'created_at')")
+    )
+    position, last = (0, "") if row is None else row
+    if int(meta.get("position", 0)) > position:
+        return int(meta["position"]), str(meta["created_at"])
+    return int(position), str(last)
+
+
+def check_record(record: Record) -> None:
+    """Refuse a record whose id or derived fields cannot be kept.
+
+    Raises:
+        InvalidInput: The id is empty, long or has control characters, or the confidence is no
+            number between 0 and 1.
+    """
+    if not 0 < len(record.id) <= MAX_ID or not record.id.isprintable():
+        raise InvalidInput(
+            f"A record id has 1 to {MAX_ID} printable characters, not {record.id[:80]!r}.",
+            id=record.id,
+        )
+    check_confidence(record.id, record.confidence)
+
+
+def check_confidence(id_: str, confidence: object) -> None:
+    """Refuse a confidence that is neither None nor a number between 0 and 1."""
+    if confidence is None:
+        return
+    if not isinstance(confidence, int | float) or not 0.0 <= confidence <= 1.0:
+        raise InvalidInput(
+            f"The confidence of {id_!r} must lie between 0 and 1, not {str(confidence)[:40]}.",
+            id=id_,
+        )
 
 
 def scope_number(connection: sqlite3.Connection, scope: str) -> int:
@@ -82,19 +121,28 @@ class Application:
         self._connection = connection
         self._changeset = changeset
         self._position = position
-        self._now = now.isoformat()
+        self._now = stamp(now)
+        ops: list[JSON] = [op_to_json(op) for op in changeset.ops]
+        self._ops = canonical(ops)
+        self._hash = digest(changeset.scope, ops)
         self._scopes = visible_scopes(changeset.scope)
         self._rows: dict[str, tuple[int, str, str]] = {}
-        self.added: dict[str, tuple[int, int, Tier]] = {}
+        self._seen: dict[int, int] = {}
+        self._adding = {
+            op.record.id
+            for op in changeset.ops
+            if isinstance(op, Add) and op.record.tier is Tier.QUERY
+        }
+        self.embeddable: dict[str, tuple[int, int, Tier]] = {}
 
-    def already(self, digest: str) -> Applied | None:
+    def already(self) -> Applied | None:
         """The answer given before to this changeset, if any."""
         row = self._connection.execute(
             "SELECT position, hash FROM journal WHERE id = ?", (self._changeset.id,)
         ).fetchone()
         if row is None:
             return None
-        if row[1] != digest:
+        if row[1] != self._hash:
             raise IdConflict(
                 f"The changeset id {self._changeset.id!r} is taken by another changeset. "
                 "Give this one an id of its own.",
@@ -102,7 +150,7 @@ class Application:
             )
         return Applied(int(row[0]), replayed=True)
 
-    def apply(self, digest: str) -> None:
+    def apply(self) -> None:
         """Apply all operations and write the journal."""
         before = [self._apply(op) for op in self._changeset.ops]
         self._connection.execute(
@@ -110,13 +158,13 @@ class Application:
             (
                 self._position,
                 self._changeset.id,
-                digest,
+                self._hash,
                 scope_number(self._connection, self._changeset.scope),
                 self._changeset.actor,
                 self._changeset.reason,
                 self._changeset.base,
                 self._now,
-                canonical([op_to_json(op) for op in self._changeset.ops]),
+                self._ops,
                 canonical(before),
             ),
         )
@@ -134,7 +182,10 @@ class Application:
             case Close(id_, revision, _):
                 return self._close(op, id_, revision)
             case Supersede(old, revision, new):
-                self._find(new)
+                if old == new:
+                    raise InvalidInput(f"The record {old!r} cannot supersede itself.", id=old)
+                self._own(old)
+                self._own(new)
                 self._link(Link(src=new, dst=old, type=LinkType.SUPERSEDES))
                 return self._set(old, revision, {"status": Status.SUPERSEDED.value})
             case AddCredit():
@@ -177,14 +228,13 @@ class Application:
                 f"{record.scope!r}.",
                 id=record.id,
             )
-        if not record.id:
-            raise InvalidInput("A record needs an id.")
-        digest = record.content_hash()
+        check_record(record)
+        hashed = record.content_hash()
         row = self._connection.execute(
             "SELECT content_hash, expired FROM records WHERE id = ?", (record.id,)
         ).fetchone()
         if row is not None:
-            if row[0] == digest and row[1] is None:
+            if row[0] == hashed and row[1] is None:
                 return "same"
             raise IdConflict(
                 f"The record id {record.id!r} is taken by other content. "
@@ -193,6 +243,7 @@ class Application:
             )
         scope = scope_number(self._connection, record.scope)
         origin = record.provenance
+        visible_from = self._visible_from(record)
         number = int(
             self._connection.execute(
                 "INSERT INTO records (id, tier, kind, text, scope, task_key, source, role, agent, "
@@ -213,15 +264,15 @@ class Application:
                     origin.trial,
                     origin.step,
                     canonical(dict(record.data)),
-                    record.valid_from.isoformat() if record.valid_from else None,
-                    record.valid_to.isoformat() if record.valid_to else None,
-                    digest,
+                    stamp(record.valid_from) if record.valid_from else None,
+                    stamp(record.valid_to) if record.valid_to else None,
+                    hashed,
                     canonical(list(record.keys)),
                     record.confidence,
                     record.cluster,
                     record.summary,
                     self._position,
-                    self._visible_from(record),
+                    visible_from,
                     self._now,
                     Status.ACTIVE.value,
                 ),
@@ -230,21 +281,32 @@ class Application:
         )
         self._rows[record.id] = (number, record.scope, record.tier.value)
         if record.tier in SEARCHABLE:
-            self.added[record.id] = (number, scope, record.tier)
-            index_record(self._connection, number, scope, record.tier, index_terms(record))
+            self.embeddable[record.id] = (number, scope, record.tier)
+            index_record(
+                self._connection,
+                number,
+                scope,
+                record.tier,
+                index_terms(record),
+                counted=visible_from is not None,
+            )
         return None
 
     def _visible_from(self, record: Record) -> int | None:
         """The position from which everybody sees the record; None while its trial is open."""
         if record.tier is Tier.QUERY:
             return None
-        if not record.provenance.trial:
+        trial = record.provenance.trial
+        if not trial:
             return self._position
         row = self._connection.execute(
-            "SELECT visible_from FROM records WHERE id = ? AND tier = 'query'",
-            (record.provenance.trial,),
+            "SELECT r.outcome FROM records r JOIN scopes s ON s.n = r.scope "
+            "WHERE r.id = ? AND r.tier = 'query' AND s.path = ?",
+            (trial, record.scope),
         ).fetchone()
-        return None if row is not None and row[0] is None else self._position
+        # A step may stand before its trial in one changeset.
+        still_open = trial in self._adding if row is None else row[0] is None
+        return None if still_open else self._position
 
     def _live(self, src: int, dst: int, type_: LinkType, via: str) -> tuple[int, float] | None:
         row = self._connection.execute(
@@ -255,6 +317,8 @@ class Application:
         return None if row is None else (int(row[0]), float(row[1]))
 
     def _link(self, link: Link) -> JSON:
+        if not math.isfinite(link.weight):
+            raise InvalidInput("The weight of a link is a finite number.", key=link.key)
         src, dst = self._find(link.src)[0], self._find(link.dst)[0]
         if link.type is LinkType.SIMILAR and link.src > link.dst:
             src, dst = dst, src
@@ -273,7 +337,14 @@ class Application:
         return {"weight": live[1]}
 
     def _unlink(self, src_id: str, dst_id: str, type_: LinkType, via: str) -> JSON:
-        src, dst = self._find(src_id)[0], self._find(dst_id)[0]
+        (src, src_scope, _), (dst, dst_scope, _) = self._find(src_id), self._find(dst_id)
+        if self._changeset.scope not in (src_scope, dst_scope):
+            raise InvalidInput(
+                f"The link from {src_id!r} to {dst_id!r} belongs to an outer scope; "
+                "take it away from there.",
+                src=src_id,
+                dst=dst_id,
+            )
         if type_ is LinkType.SIMILAR and src_id > dst_id:
             src, dst = dst, src
         live = self._live(src, dst, type_, via)
@@ -300,28 +371,33 @@ class Application:
             )
 
     def _patch(self, id_: str, revision: int, fields: Mapping[str, Any]) -> JSON:
+        check_confidence(id_, fields.get("confidence"))
         plain = {
             name: canonical(list(value)) if name == "keys" else value
             for name, value in fields.items()
         }
         before = self._set(id_, revision, plain)
-        if "keys" in fields:
-            self._reindex(self._rows[id_][0])
+        number = self._rows[id_][0]
+        tier = Tier(self._rows[id_][2])
+        if tier in SEARCHABLE:
+            scope = scope_number(self._connection, self._changeset.scope)
+            self.embeddable[id_] = (number, scope, tier)
+            if "keys" in fields:
+                self._reindex(number, scope, tier)
         return before
 
-    def _reindex(self, number: int) -> None:
-        text, keys, tier, scope, old = self._connection.execute(
-            "SELECT r.text, r.keys, r.tier, r.scope, f.body FROM records r "
-            "LEFT JOIN fulltext f ON f.rowid = r.n WHERE r.n = ?",
+    def _reindex(self, number: int, scope: int, tier: Tier) -> None:
+        text, keys, visible_from, old = self._connection.execute(
+            "SELECT r.text, r.keys, r.visible_from, f.body FROM records r "
+            "JOIN fulltext f ON f.rowid = r.n WHERE r.n = ?",
             (number,),
         ).fetchone()
-        if old is None:
-            return
-        unindex_record(self._connection, number, scope, Tier(tier), old)
+        counted = visible_from is not None
+        unindex_record(self._connection, number, scope, tier, old, counted=counted)
         found = terms(text)
         for key in json.loads(keys):
             found.extend(terms(key))
-        index_record(self._connection, number, scope, Tier(tier), found)
+        index_record(self._connection, number, scope, tier, found, counted=counted)
 
     def _close(self, op: Close, id_: str, revision: int) -> JSON:
         number, _, tier = self._find(id_)
@@ -337,12 +413,28 @@ class Application:
                 id=id_,
             )
         before = self._set(id_, revision, {"outcome": canonical(op.outcome.to_json())})
-        self._connection.execute(
-            "UPDATE records SET visible_from = ? WHERE (n = ? OR trial = ?) "
-            "AND visible_from IS NULL",
-            (self._position, number, id_),
-        )
+        self._publish(number, id_)
         return before
+
+    def _publish(self, number: int, id_: str) -> None:
+        """Let everybody see a trial that is closed, and its steps."""
+        scope = scope_number(self._connection, self._changeset.scope)
+        shown = self._connection.execute(
+            "SELECT n, tier FROM records WHERE n = ? AND visible_from IS NULL UNION ALL "
+            "SELECT n, tier FROM records WHERE trial = ? AND visible_from IS NULL AND scope = ? "
+            "AND tier != 'query'",
+            (number, id_, scope),
+        ).fetchall()
+        self._connection.executemany(
+            "UPDATE records SET visible_from = ? WHERE n = ?",
+            [(self._position, one) for one, _ in shown],
+        )
+        for one, tier in shown:
+            if Tier(tier) in SEARCHABLE:
+                body = self._connection.execute(
+                    "SELECT body FROM fulltext WHERE rowid = ?", (one,)
+                ).fetchone()[0]
+                count_terms(self._connection, scope, Tier(tier), body.split(), 1)
 
     def _set(self, id_: str, revision: int, fields: Mapping[str, Any]) -> JSON:
         """Change mutable columns of an own record; returns the image replaced."""
@@ -350,7 +442,8 @@ class Application:
         image = self._connection.execute(
             f"SELECT {_IMAGE} FROM records WHERE n = ?", (number,)
         ).fetchone()
-        if image[0] != revision:
+        # Several ops of one changeset may all carry the revision its author saw.
+        if revision not in (image[0], self._seen.setdefault(number, image[0])):
             raise Conflict(
                 f"The record {id_!r} is at revision {image[0]}, not {revision}: it changed since "
                 "it was read. Read it again and retry.",
@@ -372,6 +465,8 @@ class Application:
     def _credit(self, op: AddCredit) -> JSON:
         if not op.receipt:
             raise InvalidInput("Credit needs the id of the receipt it is given for.", id=op.id)
+        if not all(map(math.isfinite, (op.uses, op.helped, op.hurt))):
+            raise InvalidInput("Credit is counted in finite numbers.", id=op.id)
         number = self._find(op.id)[0]
         added = self._connection.execute(
             "INSERT OR IGNORE INTO credit_deltas VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -385,69 +480,3 @@ class Application:
                 (number, op.role, op.uses, op.helped, op.hurt),
             )
         return {"counted": bool(added)}
-
-
-def index_record(
-    connection: sqlite3.Connection, number: int, scope: int, tier: Tier, found: list[str]
-) -> None:
-    """Enter a record into the full-text index and the term statistics."""
-    connection.execute(
-        "INSERT INTO fulltext (rowid, scope, tier, body) VALUES (?, ?, ?, ?)",
-        (number, f"s{scope}", tier.value, " ".join(map(index_token, found))),
-    )
-    _count_terms(connection, scope, tier, [index_token(term) for term in found], 1)
-
-
-def unindex_record(
-    connection: sqlite3.Connection, number: int, scope: int, tier: Tier, body: str
-) -> None:
-    """Take a record out of the full-text index and the term statistics."""
-    connection.execute("DELETE FROM fulltext WHERE rowid = ?", (number,))
-    _count_terms(connection, scope, tier, body.split(), -1)
-
-
-def _count_terms(
-    connection: sqlite3.Connection, scope: int, tier: Tier, tokens: list[str], sign: int
-) -> None:
-    connection.executemany(
-        "INSERT INTO terms VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
-        "documents = documents + excluded.documents",
-        [(token, scope, tier.value, sign) for token in Counter(tokens)],
-    )
-    connection.execute(
-        "INSERT INTO term_totals VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
-        "documents = documents + excluded.documents, terms = terms + excluded.terms",
-        (scope, tier.value, sign, sign * len(tokens)),
-    )
-
-
-def store_vectors(
-    connection: sqlite3.Connection,
-    added: Mapping[str, tuple[int, int, Tier]],
-    vectors: Mapping[str, NDArray[np.float32]],
-    fingerprint: str,
-) -> None:
-    """Keep the vectors of added records, if they are of the store's embedder."""
-    wanted = {id_: vector for id_, vector in vectors.items() if id_ in added}
-    if not wanted or not fingerprint:
-        return
-    width = next(iter(wanted.values())).shape[-1]
-    connection.execute("INSERT OR IGNORE INTO meta VALUES ('embedder', ?)", (fingerprint,))
-    connection.execute("INSERT OR IGNORE INTO meta VALUES ('width', ?)", (str(width),))
-    meta = dict(
-        connection.execute("SELECT key, value FROM meta WHERE key IN ('embedder', 'width')")
-    )
-    if meta["embedder"] != fingerprint:
-        return
-    rows = []
-    for id_, vector in wanted.items():
-        plain = np.ascontiguousarray(vector, np.float32)
-        if plain.shape != (int(meta["width"]),):
-            raise InvalidInput(
-                f"The vector of {id_!r} has shape {plain.shape}, the store's have "
-                f"({meta['width']},).",
-                id=id_,
-            )
-        number, scope, tier = added[id_]
-        rows.append((number, scope, tier.value, plain.tobytes()))
-    connection.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?, ?)", rows)

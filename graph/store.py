@@ -34,7 +34,8 @@ class Filter:
         statuses: ACTIVE alone unless said otherwise.
         roles: Roles in the provenance; records without a role always pass.
         task_key: Attempts at this task.
-        outcomes: Kinds of outcome; "open" stands for a trial that has none yet.
+        outcomes: Kinds of outcome; "open" stands for a trial that has none yet. Records that are no
+            trials do not pass.
         valid_at: Only facts that hold at this time (others pass).
     """
 
@@ -309,9 +310,12 @@ class Store(Protocol):
         """Apply a changeset, all of it or nothing.
 
         Args:
-            changeset: What to change. CREDIT and LINK may touch records of ancestor scopes; all
-                else touches records of the changeset's own scope.
-            vectors: Per id of an added or patched searchable record its vector of unit length.
+            changeset: What to change. CREDIT and LINK may touch records of ancestor scopes,
+                UNLINK needs one end in the changeset's own scope, all else touches records of
+                that scope. An op carries the revision seen before the changeset, or the one
+                that the ops before it have led to.
+            vectors: Per id of an added or patched searchable record its vector of unit length;
+                those of other records are left aside.
                 The first one ever stored settles the width and the fingerprint.
             embedder: The fingerprint the vectors belong to. Vectors of another fingerprint than
                 the store's are not stored.
@@ -327,11 +331,26 @@ class Store(Protocol):
         ...
 
     async def view(self, scope: str, *, run: str = "", at: int | datetime | None = None) -> View:
-        """A View of a scope, now or as of an earlier position or system time."""
+        """A View of a scope, now or as of an earlier position or system time.
+
+        Args:
+            scope: The reader's scope.
+            run: Whose open trials are visible; "" for none.
+            at: A position, cut to what exists, or a time with a zone; now if None. What is at the
+                present position is a View of the present.
+
+        Raises:
+            InvalidScope: The scope is not well formed.
+            InvalidInput: The time has no zone.
+        """
         ...
 
     async def put_receipt(self, receipt: StoredReceipt) -> StoredReceipt:
-        """Keep a receipt and return the one kept: the first under this id wins."""
+        """Keep a receipt and return the one kept: the first under this id wins.
+
+        Raises:
+            IdConflict: The id is taken in another scope.
+        """
         ...
 
     async def receipts(
@@ -351,21 +370,28 @@ class Store(Protocol):
         ...
 
     async def finish_effect(self, effect: StoredEffect) -> None:
-        """Note the result."""
+        """Note the result.
+
+        Raises:
+            NotFound: It was never begun in this scope.
+        """
         ...
 
     async def journal(
         self, scope: str, *, after: int = 0, limit: int = 1000
     ) -> tuple[JournalEntry, ...]:
-        """Applied changesets of visible scopes with position > `after`, in order."""
+        """Applied changesets of visible scopes (all for "") with position > `after`, in order."""
         ...
 
     async def statistics(self, scope: str) -> Statistics:
-        """Counts of what the scope sees."""
+        """Counts of what the scope sees (everything for ""), open trials of all runs included."""
         ...
 
     def dump(self, scope: str) -> AsyncIterator[dict[str, JSON]]:
-        """All that the scope sees as plain JSON rows, header first; lossless with `restore`."""
+        """All that the scope sees (everything for "") as plain JSON rows, header first.
+
+        The rows are of one instant, open trials of all runs included; lossless with `restore`.
+        """
         ...
 
     async def restore(self, rows: AsyncIterator[Mapping[str, Any]]) -> int:

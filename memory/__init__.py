@@ -3,11 +3,12 @@
 from .embedders import Embedder, WordLlamaEmbedder, get_embedder
 from .entities import Mention, mentions
 from .explain import Explanation
-from .facade import Memory, Trial
+from .facade import Memory
 from .guard import Guard, Judgement, OpenGuard, ProposedStep, Verdict
 from .recall import Case, CaseStep, Item, Placement, Recall, Rejected, Rule
 from .registry import STRATEGIES, get_strategy
 from .strategy import Candidate, ClosedTrial, Cue, Form, Strategy
+from .trial import Trial
 
 __all__ = [
     "STRATEGIES",

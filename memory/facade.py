@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
-import socket
 import uuid
 import warnings
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +17,6 @@ from ..errors import Conflict, IdConflict, InvalidInput, NotFound
 from ..graph import (
     SEARCHABLE,
     Add,
-    AddCredit,
     AddLink,
     Applied,
     Changeset,
@@ -50,57 +47,13 @@ from .recall import Recall
 from .registry import get_strategy
 from .stages import recall, recall_from_receipt, recall_to_json
 from .strategy import ClosedTrial, Cue, Strategy
+from .trial import Trial, checked, credits, default_source
 
 if TYPE_CHECKING:
     import networkx as nx
 
-MAX_TEXT = 1_000_000
-"""Longest text of a record, in characters."""
 _TRIES = 3
 _MAX_TRIALS_PER_RUN = 512
-
-
-@dataclass(slots=True, eq=False)
-class Trial:
-    """One open attempt at a task. Made by `Memory.begin`.
-
-    Attributes:
-        record: Its QUERY record.
-        steps: Number of steps recorded so far.
-        last: Id of the last step.
-        used: Ids of recalled records that agents said they acted on.
-    """
-
-    record: Record
-    steps: int = 0
-    last: str = ""
-    used: set[str] = field(default_factory=set)
-    seen: set[str] = field(default_factory=set)
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    @property
-    def id(self) -> str:
-        """Id of the QUERY record."""
-        return self.record.id
-
-    @property
-    def task(self) -> str:
-        """The task, in words."""
-        return self.record.text
-
-    @property
-    def run(self) -> str:
-        """The workflow execution it belongs to."""
-        return self.record.provenance.run
-
-
-def default_source() -> str:
-    """The principal of this process: the user of the operating system at this host."""
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError, ImportError):
-        user = "unknown"
-    return f"{user}@{socket.gethostname()}"
 
 
 class Memory:
@@ -241,7 +194,7 @@ class Memory:
                 id=id_,
                 tier=Tier.QUERY,
                 kind="task",
-                text=_checked(task),
+                text=checked(task),
                 scope=self.scope,
                 task_key=task_key,
                 provenance=Provenance(self.source, role, agent, run),
@@ -321,7 +274,7 @@ class Memory:
                 id=id_,
                 tier=Tier.INTERACTION,
                 kind=kind or ("action" if action else "utterance"),
-                text=_checked(f"{action}\n{text}" if action else text),
+                text=checked(f"{action}\n{text}" if action else text),
                 scope=self.scope,
                 task_key=trial.record.task_key,
                 provenance=Provenance(self.source, role, agent, trial.run, trial.id, trial.steps),
@@ -353,7 +306,9 @@ class Memory:
         view = await self.store.view(self.scope, run=trial.run)
         ops.extend(await self.strategy.observe(view, trial.record, record))
         await self._write(
-            digest("observe", record.id, record.content_hash()), ops, reason="step recorded"
+            digest("observe", record.id, record.content_hash(), record.provenance.step),
+            ops,
+            reason="step recorded",
         )
         if new:
             trial.seen.add(record.id)
@@ -444,7 +399,7 @@ class Memory:
             vector=await self._vector(trial.text),
             used=used,
         )
-        ops = list(_credits(receipts, used, outcome))
+        ops = list(credits(receipts, used, outcome))
         ops += await self.strategy.commit(view, closed, receipts)
         return ops
 
@@ -695,43 +650,3 @@ class Memory:
             # Without a tokeniser: a token is rarely shorter than three bytes.
             return -(-len(text.encode("utf-8", "replace")) // 3)
         return self.embedder.count_tokens(text)
-
-
-def _credits(receipts: Sequence[Recall], used: frozenset[str], outcome: Outcome) -> list[Op]:
-    """One CREDIT per served record: used, and, where agents acted on it, helped or hurt.
-
-    If no agent said what it acted on, everything that was served shares the outcome.
-    """
-    value = outcome.value
-    if value is None:
-        return []
-    ops: list[Op] = []
-    for receipt in receipts:
-        for item in receipt.items:
-            if item.record.tier is Tier.INTERACTION:
-                continue
-            acted_on = not used or item.record.id in used
-            ops.append(
-                AddCredit(
-                    id=item.record.id,
-                    role=receipt.role or "any",
-                    receipt=receipt.receipt,
-                    uses=1.0,
-                    helped=value if acted_on else 0.0,
-                    hurt=1.0 - value if acted_on else 0.0,
-                )
-            )
-    return ops
-
-
-def _checked(text: str) -> str:
-    if len(text) > MAX_TEXT:
-        raise InvalidInput(
-            f"A record may hold {MAX_TEXT:,} characters, this one has {len(text):,}. "
-            "Store a summary, or split it.",
-            length=len(text),
-        )
-    return text
-
-
-__all__ = ["Memory", "Trial", "default_source"]

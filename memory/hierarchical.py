@@ -72,7 +72,7 @@ class Hierarchical(NoMemory):
         seeds = (await rank_trials(view, cue))[:SEEDS]
         insights = await _search_insights(view, cue)
         walk = await view.walk([trial.id for trial, _ in seeds], _HOPS)
-        trials = _expand(dict((trial.id, scores) for trial, scores in seeds), walk, cue)
+        trials = _expand({trial.id: scores for trial, scores in seeds}, walk, cue)
         rules = _rank_insights(insights, trials, walk, cue)
         return [*rules, *_rank_trials(trials, walk, cue)]
 

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..graph import Record
 from .cases import action_of, observation_of
 from .entities import mentions
-from ..graph import Record
 
 
 @dataclass(frozen=True, slots=True)

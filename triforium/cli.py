@@ -226,6 +226,8 @@ def export_(
 
     if path.suffix not in (".jsonl", ".graphml"):
         raise _fail(InvalidInput(f"Export to a .jsonl or .graphml file, not to {path.name!r}."))
+    if path.suffix == ".graphml" and not scope:
+        raise _fail(InvalidInput("A GraphML file shows one scope; give it with --scope."))
     typer.echo(f"Wrote {_run(write()):,} rows to {path}.")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from ..errors import InvalidURL
+from ..graph.sqlite_schema import create_private
 
 _PREFIX = "sqlite:///"
 
@@ -61,7 +61,7 @@ async def _sqlite(path: Path) -> AsyncIterator[BaseCheckpointSaver[Any]]:
     from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
     # State may hold anything a user puts there: nobody else on the host may read it.
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    create_private(path)
     async with aiosqlite.connect(path) as connection:
         saver = AsyncSqliteSaver(connection, serde=_serializer())
         await saver.setup()

@@ -86,10 +86,11 @@ def svg_curve(series: dict[str, Sequence[float]], *, title: str = "Success") -> 
         if not values:
             continue
         colour = colours[index % len(colours)]
-        means = rolling(values)
+        # The mean of very few tasks jumps about and says nothing.
+        points = [point(*pair) for pair in enumerate(rolling(values))][min(4, len(values) - 1) :]
         parts.append(
             '<polyline fill="none" stroke-width="2.5" stroke-linejoin="round" '
-            f'stroke="{colour}" points="{" ".join(map(point, range(len(means)), means))}">'
+            f'stroke="{colour}" points="{" ".join(points)}">'
             f"<title>{escape(name)}</title></polyline>"
         )
         if len(series) > 1:

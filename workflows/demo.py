@@ -10,6 +10,7 @@ from rich.console import Console
 from ..agents import Task, Team
 from ..graph import Filter, Tier
 from ..memory import Memory
+from .app import Run
 from .bench import TEAM, remember
 from .curve import svg_curve, terminal_curve
 from .embodied import embodied, replay
@@ -17,7 +18,6 @@ from .household import Household
 from .page import memory_page
 from .results import ItemLog
 from .runner import play
-from .workflow import Run
 
 HOUSES = 4
 """Houses of the demo: few, so that a team meets each often."""

@@ -23,8 +23,9 @@ from ..agents import (
 )
 from ..errors import InvalidInput, ReplayMismatch
 from ..memory import Recall, mentions
+from .inputs import Prepared
 from .topologies import Graph, loop, solver_critic, supervisor
-from .workflow import Prepared, Workflow
+from .workflow import Workflow
 from .worlds import World
 
 TOPOLOGIES = ("solver-critic", "chain", "supervisor")
@@ -222,11 +223,17 @@ async def _plan(state: EmbodiedState, turn: Turn) -> EmbodiedState:
 
 
 async def _supervise(state: EmbodiedState, turn: Turn) -> EmbodiedState:
-    """Planner first, then solver and world by turns."""
+    """Call the planner first, then solver and world by turns; with no progress, plan anew."""
     turn.silent()
+    proposal = state.get("proposal", "")
     if "plan" not in state:
         return {"next": "planner"}
-    return {"next": "world_step" if state.get("proposal") else "solver"}
+    if not proposal:
+        return {"next": "solver"}
+    vetoed = tuple(state.get("vetoed", ()))
+    if Critic().objection(proposal, state.get("history", []), state["actions"], vetoed):
+        return {"next": "planner", "vetoed": [*vetoed, proposal], "proposal": ""}
+    return {"next": "world_step"}
 
 
 async def world_step(state: EmbodiedState) -> EmbodiedState:

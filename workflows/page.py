@@ -53,7 +53,7 @@ async def memory_page(
     page = (folder / "page.html").read_text(encoding="utf-8")
     # The data goes in last: nothing in it is looked at again.
     for mark, text in parts.items():
-        page = page.replace(mark, text, 1)
+        page = page.replace(mark, text)
     return page
 
 
@@ -104,6 +104,7 @@ def _trial(trial: Record, records: Any, links: Sequence[Link], shown: set[str]) 
     return {
         "id": trial.id,
         "task": trial.text,
+        "shown": trial.provenance.run.startswith("demonstration:"),
         "outcome": "unknown" if outcome is None else outcome.kind.value,
         "reading": f"{str(outcome or 'open').capitalize()} after {len(steps)} steps.",
         "used": sorted(

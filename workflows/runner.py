@@ -21,10 +21,11 @@ from rich.progress import (
 
 from ..agents import Task
 from ..errors import InvalidInput
+from .app import App, Run
 from .curve import svg_curve, terminal_curve
 from .results import ItemLog
 from .tasks import read_tasks
-from .workflow import App, Run, Workflow
+from .workflow import Workflow
 
 
 def progress_bar(console: Console) -> Progress:

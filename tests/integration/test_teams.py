@@ -155,7 +155,7 @@ async def test_a_run_ends_at_its_deadline_and_can_go_on() -> None:
 
 
 async def test_settle_says_later_how_a_run_ended(tmp_path: Path) -> None:
-    team, workflow = asking_team("later")
+    _, workflow = asking_team("later")
     workflow.outcome = None
     async with workflow.open(model=ScriptedModel("blue", "red")) as app:
         run = await app.ainvoke({"task": "sky"}, thread_id="4711")

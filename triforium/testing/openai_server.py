@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -72,8 +72,14 @@ class FakeOpenAIServer:
         disconnected: Set when a client went away while it waited for an answer.
     """
 
-    def __init__(self, answers: Iterable[Answer | str]) -> None:
-        self._answers = [Answer(one) if isinstance(one, str) else one for one in answers]
+    def __init__(self, answers: Iterable[Answer | str | Callable[[str], str]]) -> None:
+        """Write the script.
+
+        Args:
+            answers: One for each request: an `Answer`, a text, or a function of the prompt (all
+                messages joined) that gives the text.
+        """
+        self._answers = list(answers)
         self._next = 0
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
@@ -132,7 +138,7 @@ class FakeOpenAIServer:
         body = json.loads(await reader.readexactly(int(headers.get("content-length", "0"))))
         self.requests.append(Received(head[0].split(" ")[1], headers, body))
         self.arrived.set()
-        answer = self._take()
+        answer = self._take(body)
         if answer.wait_for is not None and not await self._released(answer.wait_for, reader):
             return False
         if body.get("stream") and answer.status == 200 and answer.raw is None:
@@ -151,10 +157,15 @@ class FakeOpenAIServer:
         await writer.drain()
         return True
 
-    def _take(self) -> Answer:
+    def _take(self, body: Mapping[str, Any]) -> Answer:
         number, self._next = self._next, self._next + 1
         if number < len(self._answers):
-            return self._answers[number]
+            scripted = self._answers[number]
+            if isinstance(scripted, Answer):
+                return scripted
+            if isinstance(scripted, str):
+                return Answer(scripted)
+            return Answer(scripted("\n\n".join(str(one["content"]) for one in body["messages"])))
         return Answer("The script has no answer for this request.", status=400)
 
     async def _released(self, event: asyncio.Event, reader: asyncio.StreamReader) -> bool:

@@ -46,6 +46,7 @@ from ..graph import (
     Supersede,
     Tier,
     Unlink,
+    terms,
 )
 
 Clock = Callable[[], datetime]
@@ -287,7 +288,10 @@ class StoreConformance:
         assert sorted(answer.position for answer in answers) == list(range(1, 101))
         journal = await store.journal(TEAM)
         assert [entry.position for entry in journal] == list(range(1, 101))
-        assert [entry.position for entry in await store.journal(TEAM, after=40, limit=2)] == [41, 42]
+        assert [entry.position for entry in await store.journal(TEAM, after=40, limit=2)] == [
+            41,
+            42,
+        ]
 
     async def test_time_never_goes_back(self) -> None:
         """created_at rises with the position, even when the clock goes back an hour."""
@@ -309,8 +313,8 @@ class StoreConformance:
         """The journal gives each changeset as applied, who did it and the images replaced."""
         first = changes("c1", Add(insight("a", keys=("k",))), Add(trial("t")), link("t", "a"))
         second = changes("c2", Patch("a", 1, {"keys": ("n",)}), link("t", "a", weight=0.5))
-        for one in (first, second):
-            await store.apply(one)
+        for changeset in (first, second):
+            await store.apply(changeset)
         one, two = await store.journal(TEAM)
         assert (one.changeset.id, one.changeset.actor, one.changeset.ops) == ("c1", "me", first.ops)
         assert two.changeset.content_hash() == second.content_hash()
@@ -370,7 +374,8 @@ class StoreConformance:
         await store.apply(changes("c4", link("a", "top"), AddCredit("top", "solver", "r", uses=1)))
         hidden: list[Op] = [
             link("a", "b"), AddCredit("b", "solver", "r"), Patch("b", 1, {}),
-            SetStatus("b", 1, Status.ARCHIVED), Supersede("a", 1, "b"), Close("b", 1, Outcome.unknown()),
+            SetStatus("b", 1, Status.ARCHIVED), Supersede("a", 1, "b"),
+            Close("b", 1, Outcome.unknown()),
         ]  # fmt: skip
         for number, op in enumerate(hidden):
             with pytest.raises(NotFound):
@@ -432,7 +437,9 @@ class StoreConformance:
                         link("b", "a", weight=0.5), AddCredit("a", "x", "r2", uses=1))
             )  # fmt: skip
             await store.apply(
-                changes("c4", SetStatus("a", 2, Status.ARCHIVED), Unlink("b", "a", LinkType.SUPPORTS))
+                changes(
+                    "c4", SetStatus("a", 2, Status.ARCHIVED), Unlink("b", "a", LinkType.SUPPORTS)
+                )
             )
             expected = {
                 1: (("red",), "", 1, Status.ACTIVE, 0, [], 0),
@@ -468,7 +475,9 @@ class StoreConformance:
             replace(insight("fact"), kind="fact", valid_from=day, valid_to=day + timedelta(days=1)),
             replace(insight("roled"), provenance=Provenance(role="critic"), task_key="k"),
         ]
-        await store.apply(changes("c1", *map(Add, records), Add(insight("gone")), Add(trial("won"))))
+        await store.apply(
+            changes("c1", *map(Add, records), Add(insight("gone")), Add(trial("won")))
+        )
         await store.apply(changes("c2", Add(trial("open")), Add(insight("hub"))))
         await store.apply(
             changes("c3", SetStatus("gone", 1, Status.ARCHIVED), Close("won", 1, Outcome.success()))
@@ -540,9 +549,11 @@ class StoreConformance:
             ops += [Add(insight(f"i{number:03}")), link("hub", f"i{number:03}", weight=0.1)]
         await store.apply(changes("c1", *ops))
         await store.apply(changes("c2", link("hub", "i250", weight=0.9)))
-        late = [Add(insight("late")), link("hub", "late", weight=0.1)]
+        late: list[Op] = [Add(insight("late")), link("hub", "late", weight=0.1)]
         await store.apply(changes("c3", *late))
-        walk = await (await store.view(TEAM)).walk(["hub"], [Hop(frozenset(LinkType), "out", fan=4)])
+        walk = await (await store.view(TEAM)).walk(
+            ["hub"], [Hop(frozenset(LinkType), "out", fan=4)]
+        )
         assert walk.levels[1] == ("i000", "i001", "i250", "late")
         assert len(walk.links) == 4
 
@@ -651,7 +662,7 @@ class StoreConformance:
         assert (await (await store.view(TEAM)).get(["hostile"]))["hostile"].text == text
         hits = await found(store, text)
         assert "next" not in hits
-        assert ("hostile" in hits) == any(letter.isalnum() for letter in text)
+        assert ("hostile" in hits) == bool(terms(text))
         for where in (Filter(task_key=text), Filter(kinds=frozenset({text}))):
             assert not await found(store, text, where=where) or not text
         assert set(await (await store.view(TEAM)).get([text, "other"])) == {"other"}
@@ -711,7 +722,9 @@ class StoreConformance:
             changes("c2", Patch("a", 1, {"keys": ("z",)}), link("b", "a", weight=0.5),
                     AddCredit("a", "x", "r", uses=1))
         )  # fmt: skip
-        await store.apply(changes("c3", Supersede("b", 1, "a"), Unlink("b", "a", LinkType.SUPPORTS)))
+        await store.apply(
+            changes("c3", Supersede("b", 1, "a"), Unlink("b", "a", LinkType.SUPPORTS))
+        )
         await store.put_receipt(StoredReceipt(id="r", scope=TEAM, body={"x": 1.5}))
         await store.begin_effect(StoredEffect(key="k", scope=TEAM, request="q"))
         await store.apply(changes("o1", Add(insight("o", scope=SIBLING)), scope=SIBLING))

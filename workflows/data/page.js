@@ -45,7 +45,7 @@ for (const insight of memory.insights) {
 if (!memory.insights.length) insights.append(make("p", "No insight yet: they come with trials whose outcome is known.", "about"));
 const trials = document.getElementById("trials");
 memory.trials.forEach((trial, index) => {
-  const node = make("button", String(index + 1), `trial ${trial.outcome}`);
+  const node = make("button", String(index + 1), `trial ${trial.outcome}${trial.shown ? " shown" : ""}`);
   node.title = `${trial.task} (${trial.outcome})`;
   node.setAttribute("aria-label", `Trial ${index + 1}: ${trial.task}, ${trial.outcome}`);
   node.addEventListener("click", () => {

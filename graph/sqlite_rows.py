@@ -1,0 +1,120 @@
+"""Journal entries, receipts and counts as the SQLite store reads them."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from .changes import Changeset, op_from_json
+from .sqlite_write import head
+from .store import JournalEntry, Statistics, StoredReceipt
+
+
+def position_of(connection: sqlite3.Connection) -> int:
+    """The last journal position."""
+    return head(connection)[0]
+
+
+def scope_numbers(connection: sqlite3.Connection, paths: Sequence[str]) -> tuple[int, ...]:
+    """The numbers of those of the scopes that exist."""
+    rows = connection.execute(
+        "SELECT n FROM scopes WHERE path IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(paths)),),
+    )
+    return tuple(row[0] for row in rows)
+
+
+def holds_receipts(connection: sqlite3.Connection) -> bool:
+    """Whether there is something although nothing was ever applied."""
+    sql = "SELECT EXISTS (SELECT 1 FROM receipts) OR EXISTS (SELECT 1 FROM effects)"
+    return bool(connection.execute(sql).fetchone()[0])
+
+
+def embedder_of(connection: sqlite3.Connection) -> str:
+    """The fingerprint of the vectors in the store, "" for none."""
+    row = connection.execute("SELECT value FROM meta WHERE key = 'embedder'").fetchone()
+    return "" if row is None else str(row[0])
+
+
+RECEIPT = (
+    "SELECT t.id, s.path, t.run, t.trial, t.role, t.position, t.created_at, t.body "
+    "FROM receipts t JOIN scopes s ON s.n = t.scope"
+)
+
+
+def receipt_of(row: Sequence[Any]) -> StoredReceipt:
+    """A receipt from a row of `RECEIPT`."""
+    return StoredReceipt(
+        id=row[0],
+        scope=row[1],
+        run=row[2],
+        trial=row[3],
+        role=row[4],
+        position=row[5],
+        created_at=datetime.fromisoformat(row[6]),
+        body=json.loads(row[7]),
+    )
+
+
+def entry_of(row: Sequence[Any]) -> JournalEntry:
+    """A journal entry from its row."""
+    return JournalEntry(
+        position=row[0],
+        changeset=Changeset(
+            id=row[1],
+            scope=row[2],
+            actor=row[3],
+            reason=row[4],
+            base=row[5],
+            ops=tuple(op_from_json(op) for op in json.loads(row[7])),
+        ),
+        created_at=datetime.fromisoformat(row[6]),
+        before=tuple(json.loads(row[8])),
+    )
+
+
+def statistics_of(
+    connection: sqlite3.Connection, paths: Sequence[str] | None, embedder: str, size: int
+) -> Statistics:
+    """Counts of what some scopes see; of everything for None."""
+    if paths is None:
+        scopes = json.dumps([row[0] for row in connection.execute("SELECT n FROM scopes")])
+    else:
+        scopes = json.dumps(scope_numbers(connection, paths))
+    visible = "scope IN (SELECT value FROM json_each(?)) AND expired IS NULL"
+
+    def counts(sql: str, *parameters: str) -> dict[str, int]:
+        return dict(connection.execute(sql, parameters).fetchall())
+
+    return Statistics(
+        position=position_of(connection),
+        records=counts(
+            "SELECT tier || '/' || kind, count(*) FROM records "
+            f"WHERE {visible} GROUP BY tier, kind ORDER BY 1",
+            scopes,
+        ),
+        statuses=counts(
+            f"SELECT status, count(*) FROM records WHERE {visible} GROUP BY status", scopes
+        ),
+        outcomes=counts(
+            "SELECT coalesce(json_extract(outcome, '$.kind'), 'open'), count(*) FROM records "
+            f"WHERE {visible} AND tier = 'query' GROUP BY 1",
+            scopes,
+        ),
+        links=counts(
+            "SELECT l.type, count(*) FROM links l JOIN records a ON a.n = l.src "
+            "JOIN records b ON b.n = l.dst WHERE l.expired IS NULL "
+            "AND a.scope IN (SELECT value FROM json_each(?1)) "
+            "AND b.scope IN (SELECT value FROM json_each(?1)) GROUP BY l.type",
+            scopes,
+        ),
+        receipts=connection.execute(
+            "SELECT count(*) FROM receipts WHERE scope IN (SELECT value FROM json_each(?))",
+            (scopes,),
+        ).fetchone()[0],
+        embedder=embedder,
+        bytes=size,
+    )
