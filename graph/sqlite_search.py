@@ -18,7 +18,9 @@ from .store import SEARCHABLE, Candidates, Filter, Hit, TermStatistics, Vectors
 from .text import terms
 
 RAREST = 8
-"""Terms of a query text that are looked up."""
+"""Terms of a query text that are looked up at most."""
+ENOUGH = 512
+"""Once so many records may match, commoner terms are looked up only if too few remain."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +60,11 @@ def search(
         if rarest and past is not None:
             found |= past.lexical(rarest, query)
         elif rarest:
-            found |= _lexical(reader, rarest, tiers, query)
+            few = _enough(rarest, statistics)
+            best = _lexical(reader, few, tiers, query)
+            if len(best) < query.k and len(few) < len(rarest):
+                best = _lexical(reader, rarest, tiers, query)
+            found |= best
     queries = _comparable(connection, index, query.vectors)
     if queries is not None:
         found |= index.nearest(
@@ -87,6 +93,16 @@ def _rarest(text: str, statistics: TermStatistics) -> list[str]:
     frequency = statistics.frequency
     known = {term for term in terms(text) if frequency.get(term, 0) > 0}
     return sorted(known, key=lambda term: (frequency[term], term))[:RAREST]
+
+
+def _enough(rarest: Sequence[str], statistics: TermStatistics) -> Sequence[str]:
+    """The first of the terms, until enough records may match."""
+    total = 0
+    for count, term in enumerate(rarest):
+        if count and total + statistics.frequency[term] > ENOUGH:
+            return rarest[:count]
+        total += statistics.frequency[term]
+    return rarest
 
 
 def _statistics(

@@ -109,27 +109,13 @@ class VectorIndex:
         with self._lock:
             size, matrix = self._size, self._matrix
             numbers, groups = self._numbers[:size], self._groups[:size]
-        wanted = [_group(scope, tier) for scope in scopes for tier in tiers]
-        rows = np.flatnonzero(np.isin(groups, wanted))
-        if not len(rows):
-            return {}
-        scanned = matrix[:size] if len(rows) == size else matrix[rows]
-        scores = queries @ scanned.T
+        wanted = np.isin(groups, [_group(scope, tier) for scope in scopes for tier in tiers])
+        total = int(np.count_nonzero(wanted))
         found: dict[int, Record] = {}
+        # Scoring the rows of other scopes too is cheaper than copying those of these scopes.
+        scores = np.where(wanted, queries @ matrix[:size].T, -np.inf)
         for line in scores:
-            # Ties by number, which is the order of adding and the same in every run.
-            order = rows[np.lexsort((numbers[rows], -line))]
-            visible: dict[int, Record] = {}
-            start, width = 0, 2 * k
-            while len(visible) < k and start < len(order):
-                batch = [int(numbers[row]) for row in order[start : start + width]]
-                seen = reader.numbered([n for n in batch if n not in known], where)
-                for number in batch:
-                    record = seen.get(number) or known.get(number)
-                    if record is not None and len(visible) < k:
-                        visible[number] = record
-                start, width = start + width, 4 * width
-            found |= visible
+            found |= _best(line, numbers, min(k, total), total, known, reader, where)
         return found
 
     def cosines(self, number: int, queries: Vectors) -> tuple[float, ...]:
@@ -138,6 +124,44 @@ class VectorIndex:
         if row is None:
             return ()
         return tuple(float(value) for value in queries @ self._matrix[row])
+
+
+def _best(
+    scores: NDArray[np.float32],
+    numbers: NDArray[np.int64],
+    k: int,
+    total: int,
+    known: Mapping[int, Record],
+    reader: Reader,
+    where: Filter,
+) -> dict[int, Record]:
+    """The k best that can be seen and pass: twice as many are tried, then four times those.
+
+    Args:
+        scores: One per row, minus infinity for rows of other scopes and tiers.
+        numbers: The record of each row.
+        k: How many.
+        total: How many rows are not of other scopes and tiers.
+        known: Records found already.
+        reader: Looks the records up.
+        where: The filter.
+    """
+    visible: dict[int, Record] = {}
+    start, end = 0, min(2 * k, total)
+    while start < end:
+        top = np.argpartition(-scores, end - 1)[:end] if end < len(scores) else np.arange(end)
+        # Ties by number, which is the order of adding and the same in every run.
+        order = top[np.lexsort((numbers[top], -scores[top]))]
+        batch = [int(numbers[row]) for row in order[start:end]]
+        seen = reader.numbered([number for number in batch if number not in known], where)
+        for number in batch:
+            record = seen.get(number) or known.get(number)
+            if record is not None and len(visible) < k:
+                visible[number] = record
+        if len(visible) >= k:
+            break
+        start, end = end, min(4 * end, total)
+    return visible
 
 
 def _group(scope: int, tier: Tier) -> int:

@@ -9,11 +9,10 @@ import sqlite3
 import stat
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-
-pytest.register_assert_rewrite("triforium.testing.store_conformance")
 
 from triforium.errors import Busy, InvalidURL, NotAStore, StoreError, VersionMismatch
 from triforium.graph import Add, SetStatus, Status, sqlite_schema
@@ -225,7 +224,7 @@ async def test_dump_is_of_one_instant(tmp_path: Path) -> None:
     """Rows that are written while a dump is read are not in it."""
     store = await open_sqlite(f"sqlite:///{tmp_path}/team.db")
     await store.apply(changes("c1", *(Add(insight(f"i{n:04}")) for n in range(1200))))
-    rows = []
+    rows: list[dict[str, Any]] = []
     async for row in store.dump(TEAM):
         if not rows:
             await store.apply(changes("c2", SetStatus("i1199", 1, Status.ARCHIVED)))

@@ -174,7 +174,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @initialize(target=ids)
     def first(self) -> str:
-        return self.add("org/a", Tier.QUERY, "one", "", ["red"], ())
+        return self.put("org/a", Tier.QUERY, "one", "", ["red"], ())
 
     def teardown(self) -> None:
         self.runner.run(self.store.close())
@@ -212,6 +212,11 @@ class StoreMachine(RuleBasedStateMachine):
         keys=KEYS,
     )
     def add(
+        self, scope: str, tier: Tier, run: str, trial: str, words: list[str], keys: tuple[str, ...]
+    ) -> str:
+        return self.put(scope, tier, run, trial, words, keys)
+
+    def put(
         self, scope: str, tier: Tier, run: str, trial: str, words: list[str], keys: tuple[str, ...]
     ) -> str:
         id_ = f"r{self.count}"
@@ -341,8 +346,14 @@ def _shown(record: Record) -> tuple[Any, ...]:
 def _expected(row: Row, state: State) -> tuple[Any, ...]:
     support = sum(key[1] == row.record.id and key[2] is LinkType.SUPPORTS for key in state.links)
     return (
-        row.record.text, row.record.keys, row.status, row.revision, row.outcome, row.credit, support,
-    )  # fmt: skip
+        row.record.text,
+        row.record.keys,
+        row.status,
+        row.revision,
+        row.outcome,
+        row.credit,
+        support,
+    )
 
 
 StoreMachine.TestCase.settings = settings(
