@@ -50,7 +50,8 @@ async def test_steps_are_recorded_in_order_as_they_happen() -> None:
         if str(data["tier"]) == "interaction" and str(data["kind"]) == "action"
     ]  # fmt: skip
     assert len(acted) == len(run.state["history"]) == 5
-    following = [edge for edge in graph.edges(data="type") if str(edge[2]) == LinkType.NEXT]
+    edges: list[tuple[str, str, str]] = list(graph.edges(data="type"))
+    following = [edge for edge in edges if str(edge[2]) == LinkType.NEXT]
     assert len(following) == run.steps - 1
 
 

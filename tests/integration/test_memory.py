@@ -111,7 +111,8 @@ async def test_credit_is_given_once_to_what_was_used(memory: Memory) -> None:
     assert credits[used.id].helped == 1
     assert sum(credit.helped for credit in credits.values()) == 1
     graph = await memory.graph()
-    led = [(a, b) for a, b, kind in graph.edges(data="type") if str(kind) == LinkType.LED_TO]
+    edges: list[tuple[str, str, str]] = list(graph.edges(data="type"))
+    led = [(a, b) for a, b, kind in edges if str(kind) == LinkType.LED_TO]
     assert led == [(used.id, trial.id)]
 
 

@@ -196,7 +196,7 @@ async def test_an_agent_outside_of_a_run_says_so() -> None:
     with pytest.raises(WorkflowError, match=r"outside of a run"):
         await lonely({"task": "x"})
     with pytest.raises(InvalidInput, match="async def"):
-        team.agent(lambda state: state)  # type: ignore[arg-type,return-value]
+        team.agent(lambda state: state)
     with pytest.raises(InvalidInput, match="already"):
         team.agent(name="lonely")(_nothing)
 
