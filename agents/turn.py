@@ -12,7 +12,7 @@ from pydantic import BaseModel, create_model
 from ..errors import InvalidInput, InvalidModelOutput, UnfinishedEffect, WorkflowError
 from ..graph import digest
 from ..memory import Recall, Trial
-from .models import Message
+from .models import Completion, Message
 from .run import ActiveRun
 
 Schema = TypeVar("Schema", bound=BaseModel)
@@ -170,14 +170,16 @@ class Turn:
         if stream:
             write = get_stream_writer()
             pieces: list[str] = []
-            async for piece in model.stream(messages, deadline=deadline, max_tokens=max_tokens):
+            async for piece in model.stream(
+                messages, deadline=deadline, max_tokens=max_tokens, on_complete=self._count
+            ):
                 pieces.append(piece)
                 write({"agent": self.agent, "token": piece})
             return "".join(pieces)
         completion = await model.complete(
             messages, returns=returns, deadline=deadline, max_tokens=max_tokens
         )
-        self._run.usage = self._run.usage + completion.usage
+        self._count(completion)
         if returns is None:
             return completion.text
         if not isinstance(completion.parsed, returns):
@@ -186,6 +188,9 @@ class Turn:
                 model=model.name,
             )
         return completion.parsed
+
+    def _count(self, completion: Completion) -> None:
+        self._run.usage = self._run.usage + completion.usage
 
     async def choose(self, options: Sequence[str], *, prompt: str = "") -> str:
         """Choose one option: by the model if there is one, else by what worked before.

@@ -441,7 +441,7 @@ def _result(
         "seed": settings.seed,
         "n": sum(len(fold.tests) for fold in made),
         "max_steps": settings.max_steps,
-        "tokens": settings.tokens,
+        "budget": settings.tokens,
         "metrics": {arm: summarise(items, settings.seed) for arm, items in rows.items()},
         "by_fold": {
             arm: {
@@ -464,7 +464,7 @@ def _result(
             for arm, items in rows.items()
         },
         "model_calls": sum(item["model_calls"] for items in rows.values() for item in items),
-        "model_tokens": sum(item["model_tokens"] for items in rows.values() for item in items),
+        "tokens": sum(item["model_tokens"] for items in rows.values() for item in items),
         "errors": sum(bool(item["error"]) for items in rows.values() for item in items),
         "seconds": round(seconds, 1),
     }

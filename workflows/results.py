@@ -1,4 +1,4 @@
-"""What a benchmark leaves: `items.jsonl`, a line per task and arm, and `result.json`."""
+"""What a benchmark leaves: `items.jsonl` (a line per task and arm) and `result.json`."""
 
 from __future__ import annotations
 
@@ -80,14 +80,22 @@ class ItemLog:
             InvalidInput: The log belongs to another benchmark or other settings.
         """
         log = cls(path)
-        header = json.loads(json.dumps({"settings": dict(settings)}, sort_keys=True))
-        if not path.exists() or path.stat().st_size == 0:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            log._append(header)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        wanted = json.loads(json.dumps(dict(settings), sort_keys=True))
+        beside = path.with_name("settings.json")
+        if not path.exists():
+            write_result(beside, wanted)
+            path.touch()
             return log
+        if not beside.exists() or json.loads(beside.read_text(encoding="utf-8")) != wanted:
+            raise InvalidInput(
+                f"{path} was made with other settings. Give another --out, or delete it to begin "
+                "again.",
+                path=str(path),
+            )
         good = 0
         with path.open("rb") as file:
-            for number, line in enumerate(file):
+            for line in file:
                 try:
                     row = json.loads(line)
                 except ValueError:
@@ -95,15 +103,7 @@ class ItemLog:
                 if not line.endswith(b"\n"):
                     break
                 good += len(line)
-                if number == 0:
-                    if row != header:
-                        raise InvalidInput(
-                            f"{path} was made with other settings. Give another --out, or delete "
-                            "it to begin again.",
-                            path=str(path),
-                        )
-                else:
-                    log.items[row["arm"], row["task"]] = row
+                log.items[row["arm"], row["task"]] = row
         os.truncate(path, good)
         return log
 

@@ -47,7 +47,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def items(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()][1:]
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def test_help_and_version() -> None:
@@ -145,7 +145,9 @@ def test_bench_household_writes_results_and_goes_on(folder: Path) -> None:
     result = json.loads((folder / "out" / "result.json").read_text())
     assert result["name"] == "household"
     assert result["n"] == 4
-    assert set(result) >= {"version", "command", "seed", "metrics", "model_calls", "seconds"}
+    assert set(result) >= {
+        "version", "command", "seed", "metrics", "model_calls", "tokens", "seconds",
+    }  # fmt: skip
     for arm in ("none", "hierarchical"):
         rate = result["metrics"][arm]["success_rate"]
         assert 0 <= rate["low"] <= rate["value"] <= rate["high"] <= 1

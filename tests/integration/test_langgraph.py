@@ -226,6 +226,7 @@ async def test_tokens_of_ask_are_streamed() -> None:
         parts = [part async for part in app.astream({"task": "x"}, stream_mode="custom")]
     assert [part["token"] for part in parts[:-1]] == ["one ", "two ", "three"]
     assert parts[-1].state["notes"] == ["one two three"]
+    assert parts[-1].usage.calls == 1, "streamed tokens are counted too"
 
 
 async def test_a_conditional_loop_is_stopped_at_its_bound() -> None:
