@@ -207,11 +207,15 @@ def connect(path: Path, *, durable: bool, read_only: bool = False) -> sqlite3.Co
         check_same_thread=False,
         cached_statements=256,
     )
-    connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
-    connection.execute("PRAGMA temp_store = MEMORY")
-    connection.execute("PRAGMA cache_size = -32768")
-    connection.execute("PRAGMA mmap_size = 268435456")
-    connection.execute(f"PRAGMA query_only = {int(read_only)}")
+    try:
+        connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
+        connection.execute("PRAGMA temp_store = MEMORY")
+        connection.execute("PRAGMA cache_size = -32768")
+        connection.execute("PRAGMA mmap_size = 268435456")
+        connection.execute(f"PRAGMA query_only = {int(read_only)}")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

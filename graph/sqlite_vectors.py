@@ -49,8 +49,8 @@ class VectorIndex:
             self._last = last
             if not rows:
                 return
-            fresh = np.frombuffer(b"".join(row[3] for row in rows), np.float32)
-            fresh = fresh.reshape(len(rows), -1)
+            joined = np.frombuffer(b"".join(row[3] for row in rows), np.float32)
+            fresh = joined.reshape(len(rows), -1)
             self.width = fresh.shape[1]
             self._reserve(self._size + len(rows))
             end = self._size + len(rows)
