@@ -117,4 +117,11 @@ def statistics_of(
         ).fetchone()[0],
         embedder=embedder,
         bytes=size,
+        scopes=tuple(
+            row[0]
+            for row in connection.execute(
+                "SELECT path FROM scopes WHERE n IN (SELECT value FROM json_each(?)) ORDER BY path",
+                (scopes,),
+            )
+        ),
     )

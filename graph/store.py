@@ -266,6 +266,7 @@ class Statistics:
         receipts: Number of receipts.
         embedder: Fingerprint of the vectors in the store, "" for none.
         bytes: Size on disk, 0 if not known.
+        scopes: The visible scopes that exist, in alphabetical order.
     """
 
     position: int
@@ -276,6 +277,7 @@ class Statistics:
     receipts: int
     embedder: str = ""
     bytes: int = 0
+    scopes: tuple[str, ...] = ()
 
 
 class Store(Protocol):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -15,6 +15,9 @@ from rich.table import Table
 
 from . import __version__
 from .errors import InvalidInput, StoreError, TriforiumError
+
+if TYPE_CHECKING:
+    from .graph import Statistics, Store
 
 EXIT_CODES = """
 Exit codes: 0 done; 1 something failed while running; 2 the input cannot be used;
@@ -36,7 +39,7 @@ StoreOption = Annotated[
     typer.Option("--store", help="URL of the memory, such as sqlite:///team.db.", metavar="URL"),
 ]
 ScopeOption = Annotated[
-    str, typer.Option("--scope", help="Tenant path to look at.", metavar="ORG/TEAM")
+    str, typer.Option("--scope", help="Tenant path; everything if empty.", metavar="ORG/TEAM")
 ]
 OutOption = Annotated[Path, typer.Option("--out", help="Folder for the results.", metavar="DIR")]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of all that is drawn by chance.")]
@@ -149,28 +152,38 @@ def bench(
 def explain(
     receipt: Annotated[str, typer.Argument(help="Id of a receipt, a trial or a run.")],
     store: StoreOption = DEFAULT_STORE,
-    scope: ScopeOption = "default",
+    scope: ScopeOption = "",
 ) -> None:
     """Say what was recalled, why, and what came of it."""
+    from .errors import NotFound
+    from .memory import Memory
 
-    async def show() -> str:
-        async with _memory(store, scope) as memory:
-            return str(await memory.explain(receipt))
+    async def show(opened: Store) -> str:
+        places = [scope] if scope else (await opened.statistics("")).scopes
+        for place in places:
+            try:
+                return str(await Memory(opened, scope=place).explain(receipt))
+            except NotFound:
+                continue
+        raise NotFound(
+            f"There is no receipt, trial or run {receipt!r} with a recall in "
+            f"{', '.join(places) or 'this store, which is empty'}.",
+            id=receipt,
+        )
 
-    typer.echo(_run(show()))
+    typer.echo(_run(_looking(store, show)))
 
 
 @app.command()
 def stats(
-    store: StoreOption = DEFAULT_STORE, scope: ScopeOption = "default", as_json: JsonOption = False
+    store: StoreOption = DEFAULT_STORE, scope: ScopeOption = "", as_json: JsonOption = False
 ) -> None:
-    """Count what a scope remembers."""
+    """Count what is remembered."""
 
-    async def count() -> Any:
-        async with _memory(store, scope) as memory:
-            return await memory.statistics()
+    async def count(opened: Store) -> Statistics:
+        return await opened.statistics(scope)
 
-    statistics = _run(count())
+    statistics = _run(_looking(store, count))
     groups = {
         "records": statistics.records,
         "statuses": statistics.statuses,
@@ -179,20 +192,16 @@ def stats(
     }
     if as_json:
         plain = {name: dict(counts) for name, counts in groups.items()}
-        typer.echo(
-            json.dumps(
-                {
-                    "scope": scope,
-                    "position": statistics.position,
-                    "receipts": statistics.receipts,
-                    "embedder": statistics.embedder,
-                    "bytes": statistics.bytes,
-                    **plain,
-                }
-            )
-        )
+        facts = {
+            "scopes": statistics.scopes,
+            "position": statistics.position,
+            "receipts": statistics.receipts,
+            "embedder": statistics.embedder,
+            "bytes": statistics.bytes,
+        }
+        typer.echo(json.dumps({**facts, **plain}))
         return
-    table = Table("", "what", "count", title=f"Scope {scope}")
+    table = Table("", "what", "count", title=f"Scopes: {', '.join(statistics.scopes) or 'none'}")
     for name, counts in groups.items():
         for what, count_ in sorted(counts.items()):
             table.add_row(name, what, f"{count_:,}")
@@ -205,30 +214,23 @@ def stats(
 def export_(
     path: Annotated[Path, typer.Argument(help="FILE.jsonl (lossless) or FILE.graphml.")],
     store: StoreOption = DEFAULT_STORE,
-    scope: Annotated[
-        str, typer.Option("--scope", help="Tenant path; everything if empty.", metavar="ORG/TEAM")
-    ] = "",
+    scope: ScopeOption = "",
 ) -> None:
     """Write what is remembered to a file."""
     from .graph.export import export_graphml, export_jsonl, to_networkx
-    from .graph.open import open_store
 
-    async def write() -> int:
-        opened = await open_store(_existing(store))
-        try:
-            if path.suffix == ".graphml":
-                graph = await to_networkx(opened, scope)
-                export_graphml(graph, path)
-                return int(graph.number_of_nodes() + graph.number_of_edges())
-            return await export_jsonl(opened, scope, path)
-        finally:
-            await opened.close()
+    async def write(opened: Store) -> int:
+        if path.suffix == ".graphml":
+            graph = await to_networkx(opened, scope)
+            export_graphml(graph, path)
+            return int(graph.number_of_nodes() + graph.number_of_edges())
+        return await export_jsonl(opened, scope, path)
 
     if path.suffix not in (".jsonl", ".graphml"):
         raise _fail(InvalidInput(f"Export to a .jsonl or .graphml file, not to {path.name!r}."))
     if path.suffix == ".graphml" and not scope:
         raise _fail(InvalidInput("A GraphML file shows one scope; give it with --scope."))
-    typer.echo(f"Wrote {_run(write()):,} rows to {path}.")
+    typer.echo(f"Wrote {_run(_looking(store, write)):,} rows to {path}.")
 
 
 @app.command("import")
@@ -250,10 +252,15 @@ def import_(
     typer.echo(f"Read {_run(read()):,} rows into {store}.")
 
 
-def _memory(store: str, scope: str) -> Any:
-    from .memory import Memory
+async def _looking(url: str, look: Callable[[Store], Awaitable[Any]]) -> Any:
+    """Open a store that is there, look, and close it."""
+    from .graph.open import open_store
 
-    return Memory.open(_existing(store), scope=scope, embedder=None)
+    opened = await open_store(_existing(url))
+    try:
+        return await look(opened)
+    finally:
+        await opened.close()
 
 
 def _existing(store: str) -> str:
