@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, TypedDict
 
 from ..agents import (
@@ -22,12 +23,14 @@ from ..agents import (
     current_run,
 )
 from ..errors import InvalidInput, ReplayMismatch
-from ..memory import Recall, mentions
+from ..memory import ProposedStep, Recall, Verdict, mentions
 from .inputs import Prepared
 from .topologies import Graph, loop, solver_critic, supervisor
 from .workflow import Workflow
 from .worlds import World
 
+REFUSED = "The guard refuses this step: "
+"""How the observation of a step begins that was never performed."""
 TOPOLOGIES = ("solver-critic", "chain", "supervisor")
 
 
@@ -241,8 +244,16 @@ async def world_step(state: EmbodiedState) -> EmbodiedState:
     run = current_run()
     environment: Environment = run.resources["environment"]
     action = state["proposal"]
-    observed = await environment.step(action)
     history = state.get("history", [])
+    based_on = tuple(state.get("based_on", ()))
+    step = ProposedStep(state["task"], "solver", action, based_on=based_on)
+    judged = await run.memory.before_step(run.trial, step)
+    if judged.verdict not in (Verdict.ALLOW, Verdict.FLAG):
+        # A refused step costs a step, so that a team which insists comes to its end.
+        observed = Observation(REFUSED + judged.reason, tuple(state["actions"]))
+    else:
+        observed = await environment.step(action)
+        await run.memory.after_step(run.trial, replace(step, observation=observed.text))
     await run.recorder.action(
         action,
         observed.text,
@@ -285,6 +296,8 @@ def _preparation(world: World, seed: int) -> Any:
             context = frozenset(mention.name for mention in mentions(observed.text))
             resources["environment"] = environment
             for action, said in given.get("history", []):
+                if said.startswith(REFUSED):
+                    continue
                 again = await environment.step(action)
                 if again.text != said:
                     raise ReplayMismatch(

@@ -9,7 +9,8 @@ from rich.console import Console
 
 from triforium import Memory, Observation, Outcome, Task, Team, embodied
 from triforium.errors import InvalidInput, ReplayMismatch
-from triforium.graph import LinkType
+from triforium.graph import LinkType, View
+from triforium.memory import Judgement, OpenGuard, ProposedStep, Verdict
 from triforium.testing.scripted import ScriptedModel
 from triforium.workflows.curve import rolling, svg_curve, terminal_curve
 from triforium.workflows.household import Household, HouseholdEnvironment
@@ -53,6 +54,24 @@ async def test_steps_are_recorded_in_order_as_they_happen() -> None:
     edges: list[tuple[str, str, str]] = list(graph.edges(data="type"))
     following = [edge for edge in edges if str(edge[2]) == LinkType.NEXT]
     assert len(following) == run.steps - 1
+
+
+class Wary(OpenGuard):
+    """Refuses every step."""
+
+    async def before_step(self, view: View, step: ProposedStep) -> Judgement:
+        return Judgement(Verdict.SET_ASIDE, f"{step.action} looks wrong")
+
+
+async def test_a_step_that_the_guard_refuses_is_not_performed() -> None:
+    (task,) = WORLD.tasks(1)
+    async with Memory.open("sqlite://", scope="household", guard=Wary()) as memory:
+        async with embodied(WORLD, max_steps=3).open_with(memory, checkpoints=None) as app:
+            (run,) = [run async for run in app.stream([task])]
+    assert not run.error
+    said = [observation for _, observation in run.state["history"]]
+    assert len(said) == 3
+    assert all(text.startswith("The guard refuses this step: ") for text in said)
 
 
 class Cut(Exception):
