@@ -264,7 +264,7 @@ class App(Generic[StateT]):
         Args:
             tasks: Tasks of a world, inputs of the graph, or plain task texts.
             stream_id: Names the stream, so that a task interrupted by a crash goes on from its
-                last checkpoint and one that has ended is not run again.
+                last checkpoint. Leave out tasks that have ended: they would be run again.
             on_error: "continue" closes a task whose agents fail with an unknown outcome and goes
                 on (its `Run` has the sentence in `error`); "stop" raises.
 

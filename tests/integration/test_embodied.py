@@ -65,9 +65,12 @@ class Wary(OpenGuard):
 
 async def test_a_step_that_the_guard_refuses_is_not_performed() -> None:
     (task,) = WORLD.tasks(1)
-    async with Memory.open("sqlite://", scope="household", guard=Wary()) as memory:
-        async with embodied(WORLD, max_steps=3).open_with(memory, checkpoints=None) as app:
-            (run,) = [run async for run in app.stream([task])]
+    workflow = embodied(WORLD, max_steps=3)
+    async with (
+        Memory.open("sqlite://", scope="household", guard=Wary()) as memory,
+        workflow.open_with(memory, checkpoints=None) as app,
+    ):
+        (run,) = [run async for run in app.stream([task])]
     assert not run.error
     said = [observation for _, observation in run.state["history"]]
     assert len(said) == 3
