@@ -38,11 +38,15 @@ class Critic:
         return self._no_news(proposal, history) or self._to_and_fro(proposal, history)
 
     def _no_news(self, proposal: str, history: Sequence[tuple[str, str]]) -> str:
-        """The same action gave the same observation again and again."""
-        said = [observation for action, observation in history if action == proposal]
-        if len(said) >= REPEATS and len(set(said[-REPEATS:])) == 1:
-            return f"it gave the same {len(said)} times"
-        return ""
+        """The same action gave the same observation again and again, and nothing is new since."""
+        made = [number for number, (action, _) in enumerate(history) if action == proposal]
+        if len(made) < REPEATS or len({history[number][1] for number in made[-REPEATS:]}) > 1:
+            return ""
+        before = set(history[: made[-1] + 1])
+        if any(pair not in before for pair in history[made[-1] + 1 :]):
+            # Something else has changed: the same action may do something now.
+            return ""
+        return f"it gave the same {len(made)} times"
 
     def _to_and_fro(self, proposal: str, history: Sequence[tuple[str, str]]) -> str:
         """The last two actions, and this one, would repeat the two before to the letter."""

@@ -3,22 +3,23 @@ steps. Only form is looked at, never the meaning of a word."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from ..memory import Case, Rule
-from ..memory.entities import (
-    Action,
-    Mention,
-    kinds_in,
-    mentions,
-    parse_action,
-    same_kind,
-    stem,
-    words,
-)
+from ..memory.entities import Action, Mention, kinds_in, mentions, parse_action, stem, words
+from ..memory.mining import USUAL, Judged, calls, plan_steps
+from ..memory.skeleton import bare
+
+VOTE = 0.15
+"""What a guide gains with the logarithm of how many recalled items come to the same."""
+MISSING = 1.0
+"""What a guide loses for an action that the goal's words call for and it lacks."""
+ASTRAY = 1.0
+"""What it loses for one that only words of other goals call for."""
 
 
 class Need(StrEnum):
@@ -89,6 +90,14 @@ class Guide:
     steps: tuple[Step, ...]
     score: float
 
+    @property
+    def shape(self) -> object:
+        """What guides that come to the same have in common."""
+        return tuple(
+            (step.head, tuple((s.kind, s.need) for s in step.slots if s.need is not Need.FREE))
+            for step in self.steps
+        )
+
 
 class Experience:
     """What all recalled cases and rules together say about this goal.
@@ -123,7 +132,23 @@ class Experience:
         self._slots = self._slot_kinds()
         self._named = self._named_share()
         self._found = self._places(rules)
+        self._rules = rules
+        self._calls = self._called(rules)
         self.heads = Counter(action.head for case in self._won for action in self._parsed[case.id])
+
+    def _called(self, rules: Sequence[Rule]) -> Mapping[tuple[str, str], float]:
+        """Which action a word of a goal calls for, as insights say and as the cases show."""
+        called = calls(
+            [
+                Judged.of(case.id, case.task, True, [step.action for step in case.steps])
+                for case in self._won
+            ]
+        )
+        for rule in rules:
+            if rule.form == "achieves" and rule.data.get("by") == "goal":
+                pair = str(rule.data.get("change")), str(rule.data.get("action"))
+                called[pair] = rule.confidence
+        return called
 
     def _known_kinds(self, rules: Sequence[Rule], around: Sequence[Mention]) -> set[str]:
         kinds = {thing.kind for thing in around}
@@ -133,7 +158,8 @@ class Experience:
             for step in case.steps:
                 kinds |= {thing.kind for thing in mentions(step.observation)}
         for rule in rules:
-            kinds |= {str(value) for value in rule.data.values() if isinstance(value, str)}
+            if rule.form == "found_at":
+                kinds |= {str(rule.data.get("thing")), str(rule.data.get("place"))}
         return kinds
 
     def _unknown_words(self) -> tuple[str, ...]:
@@ -142,7 +168,7 @@ class Experience:
         return tuple(
             word
             for word in dict.fromkeys(words(self.goal))
-            if stem(word) not in usual and not any(same_kind(word, kind) for kind in self.kinds)
+            if stem(word) not in usual and not kinds_in(word, self.kinds)
         )
 
     def learn_kind(self, kind: str) -> None:
@@ -183,13 +209,13 @@ class Experience:
                     named[action.head, place] += thing.kind in about
         return {slot: named[slot] / uses[slot] for slot in uses}
 
-    def _places(self, rules: Sequence[Rule]) -> Mapping[str, Counter[str]]:
+    def _places(self, rules: Sequence[Rule]) -> Mapping[str, Mapping[str, float]]:
         """Per kind of thing, how often it was found at which kind of place."""
-        found: dict[str, Counter[str]] = defaultdict(Counter)
+        found: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
         for rule in rules:
             if rule.form == "found_at":
                 what, where = str(rule.data.get("thing")), str(rule.data.get("place"))
-                found[what][where] += max(1, rule.support)
+                found[what][where] += max(1.0, rule.support * rule.confidence)
         for case in self._won:
             for action, step in zip(
                 self._parsed[case.id], [s for s in case.steps if s.action], strict=True
@@ -210,28 +236,79 @@ class Experience:
 
     def likelihood(self, thing: str, place: str) -> float:
         """How likely a kind of thing is found at a kind of place, between 0 and 1."""
-        own, any_ = self._found.get(thing, Counter()), self._found.get("", Counter())
+        own, any_ = self._found.get(thing, {}), self._found.get("", {})
         score = 0.0
         if own:
-            score += own[place] / own.total()
+            score += own.get(place, 0.0) / sum(own.values())
         if any_:
-            score += 0.1 * any_[place] / any_.total()
+            score += 0.1 * any_.get(place, 0.0) / sum(any_.values())
         return min(1.0, score)
 
     # --- guides -------------------------------------------------------------------------------
 
     def guides(self) -> list[Guide]:
-        """The successes carried over to this goal, the best fitting first, no two alike."""
-        made = [guide for case in self._won for guide in [self._carry_over(case)] if guide.steps]
-        made.sort(key=lambda guide: (-guide.score, guide.case))
-        distinct: dict[object, Guide] = {}
+        """What led to like goals, carried over to this one, the best fitting first.
+
+        Successes and plans that come to the same steps vote together.
+        """
+        made = [self._carry_over(case) for case in self._won]
+        made += [self._from_plan(rule) for rule in self._rules if rule.form == "plan"]
+        groups: dict[object, list[Guide]] = {}
         for guide in made:
-            shape = tuple(
-                (step.head, tuple((s.kind, s.need) for s in step.slots if s.need is not Need.FREE))
-                for step in guide.steps
-            )
-            distinct.setdefault(shape, guide)
-        return list(distinct.values())
+            if guide.steps:
+                groups.setdefault(guide.shape, []).append(guide)
+        voted = []
+        for group in groups.values():
+            best = min(group, key=lambda guide: (-guide.score, guide.case))
+            score = best.score + VOTE * math.log(len(group)) - self._mismatch(best)
+            voted.append(Guide(best.case, best.steps, score))
+        voted.sort(key=lambda guide: (-guide.score, guide.case))
+        return voted
+
+    def _mismatch(self, guide: Guide) -> float:
+        """How much the goal's words call for other actions than a guide's."""
+        made = {step.template for step in guide.steps}
+        mine = bare(self.goal, self.goal_kinds)
+        wanted: dict[str, float] = {}
+        other: dict[str, float] = {}
+        for (word, template), confidence in self._calls.items():
+            asked = wanted if word in mine else other
+            # Half is a guess.
+            asked[template] = max(asked.get(template, 0.0), 2.0 * confidence - 1.0)
+        missing = sum(surely for template, surely in wanted.items() if template not in made)
+        astray = sum(
+            surely * (1.0 - self._usual(template))
+            for template, surely in other.items()
+            if template in made and template not in wanted
+        )
+        return MISSING * missing + ASTRAY * astray
+
+    def _usual(self, template: str) -> float:
+        """The share of successes that an action is part of."""
+        having = sum(
+            any(action.template == template for action in self._parsed[case.id])
+            for case in self._won
+        )
+        return having / len(self._won) if self._won else 0.0
+
+    def _from_plan(self, rule: Rule) -> Guide:
+        """A plan insight, with this goal's kinds put for its numbers."""
+        kinds = (*self.goal_kinds, *self._unknown)
+        steps = []
+        for step in plan_steps(rule.data):
+            slots = []
+            for slot in step.slots:
+                if slot.goal > len(kinds):
+                    return Guide(rule.id, (), 0.0)
+                stands_for = f"{slot.goal}.{slot.which}" if slot.goal else slot.kind
+                kind = kinds[slot.goal - 1] if slot.goal else slot.kind
+                need = Need.GOAL if slot.goal else Need.FIXED if slot.kind else Need.FREE
+                slots.append(Slot(kind, need, stands_for))
+            steps.append(Step(step.template, step.head, tuple(slots)))
+        its = frozenset(stem(word) for word in words(str(rule.data.get("goal", ""))))
+        mine = bare(self.goal, self.goal_kinds)
+        wording = len(mine & its) / len(mine | its) if mine | its else 1.0
+        return Guide(rule.id, tuple(steps), wording + 1.0 + 0.5 * rule.confidence)
 
     def _carry_over(self, case: Case) -> Guide:
         named = self.case_kinds(case)
@@ -275,7 +352,7 @@ class Experience:
         mapping: Mapping[str, str],
     ) -> Slot:
         # That the goal names what stands here may be chance, where it seldom does.
-        usual = len(action.things) == 1 or self._named[action.head, place] >= 0.4
+        usual = len(action.things) == 1 or self._named[action.head, place] >= USUAL
         if thing.kind in named and usual:
             return Slot(mapping.get(thing.kind, thing.kind), Need.GOAL, thing.name)
         varied = len(self._slots[action.head, place]) > 1
@@ -321,8 +398,8 @@ class Experience:
 
     def _fit(self, case: Case, named: Sequence[str], mapping: Mapping[str, str]) -> float:
         """How much a case's goal is like this one, kinds aside, and how many kinds carry over."""
-        mine = _bare(self.goal, self.goal_kinds)
-        its = _bare(case.task, named)
+        mine = bare(self.goal, self.goal_kinds)
+        its = bare(case.task, named)
         both = len(mine | its)
         wording = len(mine & its) / both if both else 1.0
         # A kind that was never used as the one it stands for carries over poorly.
@@ -333,11 +410,6 @@ class Experience:
         carried = used_alike / max(len(named), len(self.goal_kinds), 1)
         equal = sum(kind == other for kind, other in mapping.items()) / max(len(named), 1)
         return wording + carried + 0.15 * equal + 0.5 * case.score
-
-
-def _bare(goal: str, kinds: Iterable[str]) -> set[str]:
-    known = tuple(kinds)
-    return {stem(word) for word in words(goal) if not any(same_kind(word, kind) for kind in known)}
 
 
 def _without_errands(steps: Sequence[Step]) -> tuple[Step, ...]:

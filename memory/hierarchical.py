@@ -8,73 +8,100 @@ The published algorithm differs; the faithful one is a strategy of its own.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-
-import numpy as np
+from dataclasses import dataclass
 
 from ..graph import (
-    Add,
     AddLink,
-    Candidates,
     Hop,
     Link,
     LinkType,
     Op,
-    Provenance,
-    Record,
     Tier,
     View,
     Walk,
-    digest,
     similar,
 )
 from .baselines import JUDGED, TRIALS, NoMemory, rank_trials
 from .cases import case_of, group_steps, steps_hop, trial_candidate, without_observations
 from .condense import condense
-from .mining import mine
-from .recall import Placement, Recall, Rule
-from .scoring import bm25
-from .strategy import Candidate, ClosedTrial, Cue, Form
+from .insights import INSIGHTS, Vote, helpfulness, learn, offered, search_insights
+from .recall import Placement, Recall
+from .strategy import Candidate, ClosedTrial, Cue
 
 SEEDS = 12
 """Trials from which the walk starts."""
 FAN = 8
 """Links followed per trial in the query graph."""
-RULES = 16
-"""Insights offered at most before the trials."""
 EXAMPLES_PER_COUNTER = 4
 """Successes offered for each failure."""
 SIMILAR_AT_LEAST = 0.6
 """Final score from which two trials are linked as SIMILAR."""
+CLUSTER = 16
+"""Like trials that a closed trial is compared with."""
 SIMILAR_LINKS = 4
 """SIMILAR links that a new trial makes."""
 NEIGHBOUR_SHARE = 0.8
 """Share of a trial's score that passes along a link of the query graph."""
 
-_INSIGHTS = frozenset({Tier.INSIGHT})
 _QUERY_LINKS = frozenset({LinkType.SIMILAR, LinkType.LED_TO})
 _HOPS = (
     Hop(_QUERY_LINKS, "both", TRIALS, JUDGED, FAN),
-    Hop(frozenset({LinkType.SUPPORTS}), "out", _INSIGHTS, start=0),
-    Hop(frozenset({LinkType.SUPPORTS}), "out", _INSIGHTS, start=1),
+    Hop(frozenset({LinkType.SUPPORTS}), "out", INSIGHTS, start=0),
+    Hop(frozenset({LinkType.SUPPORTS}), "out", INSIGHTS, start=1),
     steps_hop(start=0),
     steps_hop(start=1),
 )
 
 
-class Hierarchical(NoMemory):
-    """Insights above, trials between, interactions below."""
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What of the strategy is in use; all of it, but in an ablation.
 
-    name = "hierarchical"
-    version = "1"
+    Attributes:
+        insights: Upward: insights are offered.
+        examples: Downward: steps of successful trials are offered.
+        counter_examples: Downward: steps of failed trials are offered.
+        neighbours: The query graph is followed by one hop from the like trials.
+    """
+
+    insights: bool = True
+    examples: bool = True
+    counter_examples: bool = True
+    neighbours: bool = True
+
+
+ABLATIONS: Mapping[str, Parts] = {
+    "upward": Parts(examples=False, counter_examples=False),
+    "downward": Parts(insights=False, counter_examples=False),
+    "no-queries": Parts(neighbours=False),
+    "no-counter-examples": Parts(counter_examples=False),
+    "no-insights": Parts(insights=False),
+}
+"""The strategy with a part taken out, to measure what the part is worth."""
+
+
+class Hierarchical(NoMemory):
+    """Insights above, trials between, interactions below, walked both ways."""
+
+    name: str = "hierarchical"
+    version = "2"
+
+    def __init__(self, parts: Parts | None = None, *, name: str = "hierarchical") -> None:
+        """The strategy; with `parts`, an ablation of it under its own `name`."""
+        self._parts = parts or Parts()
+        self.name = name
 
     async def retrieve(self, view: View, cue: Cue) -> Sequence[Candidate]:
         """Insights the like trials vote for, then the trials, failures beside successes."""
+        parts = self._parts
         seeds = (await rank_trials(view, cue))[:SEEDS]
-        insights = await _search_insights(view, cue)
+        insights = await search_insights(view, cue)
         walk = await view.walk([trial.id for trial, _ in seeds], _HOPS)
         trials = _expand({trial.id: scores for trial, scores in seeds}, walk, cue)
-        rules = _rank_insights(insights, trials, walk, cue)
-        return [*rules, *_rank_trials(trials, walk, cue)]
+        if not parts.neighbours:
+            trials = {trial.id: trials[trial.id] for trial, _ in seeds if trial.id in trials}
+        rules = offered(insights, votes(trials, walk), walk, cue) if parts.insights else []
+        return [*rules, *_rank_trials(trials, walk, cue, parts)]
 
     async def commit(
         self, view: View, trial: ClosedTrial, receipts: Sequence[Recall]
@@ -88,11 +115,12 @@ class Hierarchical(NoMemory):
             vector=trial.vector,
             context=frozenset(trial.record.data.get("context", ())),
         )
-        for other, scores in (await rank_trials(view, cue, k=2 * SIMILAR_LINKS))[:SIMILAR_LINKS]:
+        like = (await rank_trials(view, cue, k=CLUSTER))[:CLUSTER]
+        for other, scores in like[:SIMILAR_LINKS]:
             if scores["final"] >= SIMILAR_AT_LEAST:
                 ops.append(AddLink(similar(trial.record.id, other.id, scores["final"])))
         ops += _led_to(trial, receipts)
-        ops += _insights(trial)
+        ops += await learn(view, trial, [other for other, _ in like])
         return ops
 
 
@@ -118,7 +146,10 @@ def _expand(
 
 
 def _rank_trials(
-    trials: Mapping[str, tuple[dict[str, float], tuple[str, ...]]], walk: Walk, cue: Cue
+    trials: Mapping[str, tuple[dict[str, float], tuple[str, ...]]],
+    walk: Walk,
+    cue: Cue,
+    parts: Parts,
 ) -> list[Candidate]:
     """Successes best first, with a failure after every few as a counter-example."""
     steps = group_steps(walk.records)
@@ -126,18 +157,19 @@ def _rank_trials(
     failures: list[Candidate] = []
     for id_, (scores, path) in trials.items():
         record = walk.records[id_]
-        final = scores["final"] * _helpfulness(record, cue.role)
+        final = scores["final"] * helpfulness(record, cue.role)
         case = case_of(record, steps.get(id_, []), final)
         core = condense(case)
         candidate = trial_candidate(
             record,
             # What was seen where is in the insights; an example needs only what was done.
             [without_observations(core)],
-            {**scores, "credit": _helpfulness(record, cue.role), "final": final},
+            {**scores, "credit": helpfulness(record, cue.role), "final": final},
             path,
         )
         failed = candidate.placement is Placement.COUNTER_EXAMPLE
-        (failures if failed else successes).append(candidate)
+        if parts.counter_examples if failed else parts.examples:
+            (failures if failed else successes).append(candidate)
     for group in (successes, failures):
         group.sort(key=lambda one: (-one.scores["final"], one.record.id))
     mixed: list[Candidate] = []
@@ -149,70 +181,19 @@ def _rank_trials(
     return mixed
 
 
-def _helpfulness(record: Record, role: str) -> float:
-    """Between 0.5 and 1: how often the record helped this role, with a prior of four uses."""
-    total = record.total_credit()
-    own = record.credit.get(role, total) if role else total
-    helped, hurt = own.helped + 3.0, own.hurt + 1.0
-    return 0.5 + 0.5 * helped / (helped + hurt)
-
-
-async def _search_insights(view: View, cue: Cue) -> Candidates:
-    vectors = None if cue.vector is None else np.asarray([cue.vector], np.float32)
-    return await view.search([cue.task], vectors, tiers=_INSIGHTS, k=2 * RULES)
-
-
-def _rank_insights(
-    searched: Candidates,
-    trials: Mapping[str, tuple[dict[str, float], tuple[str, ...]]],
-    walk: Walk,
-    cue: Cue,
-) -> list[Candidate]:
-    """Insights by what they say, by the votes of the trials that support them, and by credit."""
-    votes: dict[str, float] = {}
-    voters: dict[str, str] = {}
+def votes(
+    trials: Mapping[str, tuple[dict[str, float], tuple[str, ...]]], walk: Walk
+) -> dict[str, Vote]:
+    """Per insight, how much the trials that support it are like the task."""
+    counted: dict[str, Vote] = {}
     for link in walk.links:
         if link.type is LinkType.SUPPORTS and link.src in trials:
             share = trials[link.src][0]["final"]
-            votes[link.dst] = votes.get(link.dst, 0.0) + share
-            if share >= trials.get(voters.get(link.dst, ""), ({"final": 0.0},))[0]["final"]:
-                voters[link.dst] = link.src
-    most = max(votes.values(), default=1.0)
-    records = {hit.record.id: hit.record for hit in searched.hits}
-    records |= {id_: walk.records[id_] for id_ in votes}
-    candidates = []
-    for id_, record in records.items():
-        about = bm25(cue.task, record, searched.statistics)
-        vote = votes.get(id_, 0.0) / most
-        if about <= 0.0:
-            continue
-        confidence = _confidence(record)
-        final = (0.6 * about + 0.4 * vote) * confidence * _helpfulness(record, cue.role)
-        rule = Rule(
-            id=id_,
-            text=record.text,
-            form=str(record.data.get("form", "")),
-            data=dict(record.data.get("data", {})),
-            confidence=confidence,
-            support=record.support,
-        )
-        voter = voters.get(id_)
-        candidates.append(
-            Candidate(
-                record=record,
-                placement=Placement.RULE,
-                scores={"lexical": about, "votes": vote, "final": final},
-                path=(voter, id_) if voter else (id_,),
-                forms=(Form(f"{record.text} (seen in {record.support})", rule=rule),),
-            )
-        )
-    candidates.sort(key=lambda one: (-one.scores["final"], one.record.id))
-    return candidates[:RULES]
-
-
-def _confidence(record: Record) -> float:
-    """Laplace's rule of succession over the evidence for and against."""
-    return (record.support + 1.0) / (record.support + record.refuted + 2.0)
+            vote = counted.setdefault(link.dst, Vote())
+            vote.total += share
+            if share > vote.best:
+                vote.best, vote.voter = share, link.src
+    return counted
 
 
 def _led_to(trial: ClosedTrial, receipts: Sequence[Recall]) -> list[Op]:
@@ -234,28 +215,4 @@ def _led_to(trial: ClosedTrial, receipts: Sequence[Recall]) -> list[Op]:
                     )
                 )
             )
-    return ops
-
-
-def _insights(trial: ClosedTrial) -> list[Op]:
-    """The insights one trial speaks for or against. They are the same record for every trial."""
-    ops: list[Op] = []
-    record = trial.record
-    for mined in mine(trial.steps):
-        id_ = digest("insight", record.scope, mined.form, dict(mined.data))
-        ops.append(
-            Add(
-                Record(
-                    id=id_,
-                    tier=Tier.INSIGHT,
-                    kind="rule",
-                    text=mined.text,
-                    scope=record.scope,
-                    provenance=Provenance(trial=record.id, run=record.provenance.run),
-                    data={"form": mined.form, "data": dict(mined.data)},
-                )
-            )
-        )
-        type_ = LinkType.SUPPORTS if mined.holds else LinkType.REFUTES
-        ops.append(AddLink(Link(src=record.id, dst=id_, type=type_)))
     return ops

@@ -1,0 +1,254 @@
+"""Insights of the default strategy: which a task is offered, and what a closed trial does to them.
+
+An insight is one immutable record for each form and arguments. Its evidence is links from trials,
+SUPPORTS and REFUTES, which the store counts; so it is a function of its evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..graph import (
+    Add,
+    AddLink,
+    Candidates,
+    Hop,
+    Link,
+    LinkType,
+    Op,
+    Patch,
+    Provenance,
+    Record,
+    Tier,
+    View,
+    Walk,
+    digest,
+)
+from .cases import case_of
+from .condense import condense
+from .entities import same_kind, words
+from .mining import Judged, contrast, judge, mine
+from .recall import Placement, Rule
+from .scoring import bm25
+from .strategy import Candidate, ClosedTrial, Cue, Form
+
+INSIGHTS = frozenset({Tier.INSIGHT})
+SEARCHED = 32
+"""Insights looked up by their text."""
+QUOTAS: Mapping[str, int] = {
+    "plan": 3,
+    "found_at": 10,
+    "achieves": 6,
+    "precedes": 3,
+    "reveals": 2,
+    "never_works": 2,
+}
+"""Insights offered of each form at most, so that no form crowds out the others."""
+OTHERS = 6
+"""Insights offered of any other form."""
+LEAST_CONFIDENCE = 0.4
+"""An insight with less is not offered."""
+LONGEST_SUMMARY = 40
+"""Actions kept in the summary of a trial."""
+
+
+@dataclass(slots=True)
+class Vote:
+    """What the like trials say for an insight.
+
+    Attributes:
+        total: Sum of the scores of those that support it.
+        best: The highest of them.
+        voter: The trial that has it.
+    """
+
+    total: float = 0.0
+    best: float = 0.0
+    voter: str = ""
+
+
+async def search_insights(view: View, cue: Cue) -> Candidates:
+    """Insights by what they say."""
+    vectors = None if cue.vector is None else np.asarray([cue.vector], np.float32)
+    return await view.search([cue.task], vectors, tiers=INSIGHTS, k=SEARCHED)
+
+
+def offered(
+    searched: Candidates, votes: Mapping[str, Vote], walk: Walk, cue: Cue
+) -> list[Candidate]:
+    """Insights by what they say, by the votes of the trials that support them, and by credit."""
+    most = max((vote.total for vote in votes.values()), default=1.0)
+    records = {hit.record.id: hit.record for hit in searched.hits}
+    records |= {id_: walk.records[id_] for id_ in votes if id_ in walk.records}
+    candidates = []
+    for id_, record in records.items():
+        vote = votes.get(id_, Vote())
+        about = _about(record, cue.task, searched)
+        trusted = confidence(record)
+        if (about <= 0.0 and vote.total <= 0.0) or trusted < LEAST_CONFIDENCE:
+            continue
+        final = (0.6 * about + 0.4 * vote.total / most) * trusted * helpfulness(record, cue.role)
+        candidates.append(
+            Candidate(
+                record=record,
+                placement=Placement.RULE,
+                scores={"lexical": about, "votes": vote.total / most, "final": final},
+                path=(vote.voter, id_) if vote.voter else (id_,),
+                forms=(Form(_told(record), rule=_rule(record, trusted)),),
+            )
+        )
+    candidates.sort(key=lambda one: (-one.scores["final"], one.record.id))
+    return _within_quotas(candidates)
+
+
+def _about(record: Record, task: str, searched: Candidates) -> float:
+    """How much an insight speaks of the task; where something is found must be of what it names."""
+    thing = _data(record).get("thing")
+    if isinstance(thing, str) and not any(same_kind(word, thing) for word in words(task)):
+        return 0.0
+    return bm25(task, record, searched.statistics)
+
+
+def _within_quotas(candidates: Sequence[Candidate]) -> list[Candidate]:
+    left = dict(QUOTAS)
+    others = OTHERS
+    kept = []
+    for candidate in candidates:
+        form = str(candidate.record.data.get("form", ""))
+        told_by_world = _data(candidate.record).get("by") == "world"
+        if (form == "found_at" or told_by_world) and candidate.scores["lexical"] <= 0.0:
+            # Of places and changes only those that the task speaks of are of use.
+            continue
+        if form in left:
+            left[form] -= 1
+            if left[form] >= 0:
+                kept.append(candidate)
+        elif others > 0:
+            others -= 1
+            kept.append(candidate)
+    return kept
+
+
+def _told(record: Record) -> str:
+    against = f", against {record.refuted}" if record.refuted else ""
+    return f"{record.text} (seen in {record.support}{against})"
+
+
+def _rule(record: Record, trusted: float) -> Rule:
+    return Rule(
+        id=record.id,
+        text=record.text,
+        form=str(record.data.get("form", "")),
+        data=dict(_data(record)),
+        confidence=trusted,
+        support=record.support,
+    )
+
+
+def _data(record: Record) -> Mapping[str, Any]:
+    data = record.data.get("data", {})
+    return data if isinstance(data, Mapping) else {}
+
+
+def confidence(record: Record) -> float:
+    """Laplace's rule of succession over the evidence for and against."""
+    return (record.support + 1.0) / (record.support + record.refuted + 2.0)
+
+
+def helpfulness(record: Record, role: str) -> float:
+    """Between 0.5 and 1: how often the record helped this role, with a prior of four uses."""
+    total = record.total_credit()
+    own = record.credit.get(role, total) if role else total
+    helped, hurt = own.helped + 3.0, own.hurt + 1.0
+    return 0.5 + 0.5 * helped / (helped + hurt)
+
+
+# --- learning -------------------------------------------------------------------------------------
+
+
+async def learn(view: View, trial: ClosedTrial, like: Sequence[Record]) -> list[Op]:
+    """The summary of a closed trial, the insights it makes, and the evidence it gives.
+
+    Args:
+        view: The memory as the trial saw it.
+        trial: The trial.
+        like: QUERY records of like trials, best first.
+    """
+    case = replace(case_of(trial.record, trial.steps), outcome=trial.outcome)
+    won = trial.outcome.succeeded
+    if won is None or not any(step.action for step in case.steps):
+        return []
+    core = condense(case) if won else case
+    actions = [step.action for step in core.steps if step.action][-LONGEST_SUMMARY:]
+    this = Judged.of(trial.record.id, trial.record.text, won, actions)
+    others = [judged for record in like if (judged := judged_of(record)) is not None]
+    evidence = _Evidence(trial.record)
+    for rule in mine(this, case):
+        evidence.add(rule.form, rule.text, rule.data, {this.id: rule.holds})
+    for found in contrast(this, others):
+        said = dict.fromkeys(found.supports, True) | dict.fromkeys(found.refutes, False)
+        evidence.add(found.rule.form, found.rule.text, found.rule.data, said)
+    up = Hop(frozenset({LinkType.SUPPORTS}), "out", INSIGHTS)
+    known = await view.walk([record.id for record in like], [up]) if like else None
+    for record in known.records.values() if known else ():
+        if record.tier is Tier.INSIGHT and record.id not in evidence.said:
+            says = judge(str(record.data.get("form", "")), _data(record), this, case)
+            if says is not None:
+                evidence.said[record.id] = {this.id: says}
+    there = frozenset(known.records) if known else frozenset()
+    unknown = [id_ for id_ in evidence.said if id_ not in there]
+    there |= frozenset(await view.get(unknown)) if unknown else frozenset()
+    summary = Patch(trial.record.id, trial.record.revision, {"summary": "\n".join(actions)})
+    return [summary, *evidence.ops(there)]
+
+
+def judged_of(record: Record) -> Judged | None:
+    """A remembered trial as mining reads it; None if its outcome or actions are not known."""
+    won = record.outcome.succeeded if record.outcome else None
+    if won is None or not record.summary:
+        return None
+    return Judged.of(record.id, record.text, won, record.summary.split("\n"))
+
+
+class _Evidence:
+    """What is said for and against insights: per insight, by which trial."""
+
+    def __init__(self, trial: Record) -> None:
+        self._trial = trial
+        self.records: dict[str, Record] = {}
+        self.said: dict[str, dict[str, bool]] = {}
+
+    def add(self, form: str, text: str, data: Mapping[str, Any], said: Mapping[str, bool]) -> None:
+        id_ = digest("insight", self._trial.scope, form, dict(data))
+        if any(said.values()):
+            # What nobody speaks for is not worth a record; evidence against one that is there
+            # still counts.
+            self.records[id_] = Record(
+                id=id_,
+                tier=Tier.INSIGHT,
+                kind="rule",
+                text=text,
+                scope=self._trial.scope,
+                provenance=Provenance(trial=self._trial.id, run=self._trial.provenance.run),
+                data={"form": form, "data": dict(data)},
+            )
+        self.said.setdefault(id_, {}).update(said)
+
+    def ops(self, there: frozenset[str]) -> list[Op]:
+        """New records first, then the links.
+
+        Args:
+            there: Ids of the insights that are remembered already.
+        """
+        ops: list[Op] = [Add(record) for id_, record in self.records.items() if id_ not in there]
+        for id_, said in self.said.items():
+            if id_ not in there and id_ not in self.records:
+                continue
+            for trial, holds in said.items():
+                type_ = LinkType.SUPPORTS if holds else LinkType.REFUTES
+                ops.append(AddLink(Link(src=trial, dst=id_, type=type_)))
+        return ops
