@@ -139,7 +139,11 @@ class CaseGuidedActor:
                     self._seen[name] = here
         for thing in found:
             self._known.add(thing.name)
-            experience.learn_kind(thing.kind)
+            if experience.learn_kind(thing.kind) and (
+                self._progress is None or not self._progress.at
+            ):
+                # What was carried over without knowing this kind is carried over anew.
+                self._guides, self._follows, self._progress = experience.guides(), 0, None
 
     # --- deciding -------------------------------------------------------------------------------
 
@@ -335,6 +339,7 @@ class CaseGuidedActor:
             action
             for action in here
             if not self._done[action.text]
+            and not self._is_dull(action)
             and self._worth(action) > 0.3
             and not self._would_undo(action)
         ]
@@ -353,6 +358,9 @@ class CaseGuidedActor:
                 return True
         return False
 
+    def _is_dull(self, action: Action) -> bool:
+        return self._experience is not None and action.template in self._experience.dull
+
     def _is_known(self, action: Action) -> bool:
         return self._experience is not None and self._experience.heads[action.head] > 0
 
@@ -366,8 +374,12 @@ class CaseGuidedActor:
 
     def _worth(self, action: Action) -> float:
         tried, gained = self._gain.get(action.head, [0, 0])
-        known = self._experience.heads[action.head] if self._experience else 0
-        return (gained + min(known, 3) + 0.5) / (tried + min(known, 3) + 1)
+        known = min(self._experience.heads[action.head], 3) if self._experience else 0
+        shows = self._experience.shows.get(action.template) if self._experience else None
+        if shows is not None:
+            # What many trials say weighs more than what a few tries in this one do.
+            return (gained + 10 * shows) / (tried + 10)
+        return (gained + known + 0.5) / (tried + known + 1)
 
     def _by_goal(self, experience: Experience, actions: Sequence[Action]) -> Decision | None:
         """Without a guide: what deals with most of what the goal names and is new as things are.
@@ -433,6 +445,7 @@ class CaseGuidedActor:
 
     def _anything(self, actions: Sequence[Action]) -> Decision:
         """The least tried action; of equals those that deal with things, then by chance."""
+        actions = [action for action in actions if not self._is_dull(action)] or actions
         fewest = min(self._done[action.text] for action in actions)
         options = [action for action in actions if self._done[action.text] == fewest]
         dealing = [action for action in options if action.things] or options

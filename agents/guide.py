@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from ..memory import Case, Rule
 from ..memory.entities import Action, Mention, kinds_in, mentions, parse_action, stem, words
 from ..memory.mining import USUAL, Judged, calls, plan_steps
+from ..memory.skeleton import Step as PlanStep
 from ..memory.skeleton import bare
 
 VOTE = 0.15
@@ -20,6 +21,10 @@ MISSING = 1.0
 """What a guide loses for an action that the goal's words call for and it lacks."""
 ASTRAY = 1.0
 """What it loses for one that only words of other goals call for."""
+
+
+SURE = 0.75
+"""Confidence from which an action is left alone because nothing comes of it."""
 
 
 class Need(StrEnum):
@@ -133,7 +138,25 @@ class Experience:
         self._named = self._named_share()
         self._found = self._places(rules)
         self._rules = rules
+        self.shows = {
+            str(rule.data.get("action")): rule.confidence
+            for rule in rules
+            if rule.form == "reveals"
+        }
+        self.dull = {
+            str(rule.data.get("action"))
+            for rule in rules
+            if rule.form == "never_works" and rule.confidence > SURE
+        }
         self._calls = self._called(rules)
+        self._open = {
+            (step.template, place)
+            for rule in rules
+            if rule.form == "plan"
+            for step in plan_steps(rule.data)
+            for place, slot in enumerate(step.slots)
+            if not slot.goal and not slot.kind
+        }
         self.heads = Counter(action.head for case in self._won for action in self._parsed[case.id])
 
     def _called(self, rules: Sequence[Rule]) -> Mapping[tuple[str, str], float]:
@@ -171,11 +194,17 @@ class Experience:
             if stem(word) not in usual and not kinds_in(word, self.kinds)
         )
 
-    def learn_kind(self, kind: str) -> None:
-        """A kind was seen in the world; if the goal names it, it is one of the goal's."""
-        if kind not in self.kinds:
-            self.kinds = self.kinds | {kind}
-            self.goal_kinds = kinds_in(self.goal, self.kinds)
+    def learn_kind(self, kind: str) -> bool:
+        """A kind was seen in the world; whether the goal names it and nobody knew."""
+        if kind in self.kinds:
+            return False
+        before = self.goal_kinds
+        self.kinds = self.kinds | {kind}
+        self.goal_kinds = kinds_in(self.goal, self.kinds)
+        if self.goal_kinds == before:
+            return False
+        self._unknown = self._unknown_words()
+        return True
 
     def case_kinds(self, case: Case) -> tuple[str, ...]:
         """The kinds that the goal of a case names and its actions deal with."""
@@ -291,9 +320,23 @@ class Experience:
         )
         return having / len(self._won) if self._won else 0.0
 
+    def _named_in_order(self, steps: Sequence[PlanStep]) -> tuple[str, ...]:
+        """The kinds the goal names in its order; words nobody knows fill up what a plan needs."""
+        needed = max((slot.goal for step in steps for slot in step.slots), default=0)
+        kinds = {*self.goal_kinds}
+        missing = max(0, needed - len(kinds))
+        kinds |= {*self._unknown[:missing]}
+        first = {kind: number for number, kind in enumerate(self._order(kinds))}
+        return tuple(sorted(kinds, key=lambda kind: first.get(kind, len(first))))
+
+    def _order(self, kinds: Iterable[str]) -> list[str]:
+        known = frozenset(kinds)
+        named = (kinds_in(word, known) for word in words(self.goal))
+        return list(dict.fromkeys(kind for found in named for kind in found))
+
     def _from_plan(self, rule: Rule) -> Guide:
         """A plan insight, with this goal's kinds put for its numbers."""
-        kinds = (*self.goal_kinds, *self._unknown)
+        kinds = self._named_in_order(plan_steps(rule.data))
         steps = []
         for step in plan_steps(rule.data):
             slots = []
@@ -355,7 +398,7 @@ class Experience:
         usual = len(action.things) == 1 or self._named[action.head, place] >= USUAL
         if thing.kind in named and usual:
             return Slot(mapping.get(thing.kind, thing.kind), Need.GOAL, thing.name)
-        varied = len(self._slots[action.head, place]) > 1
+        varied = len(self._slots[action.head, place]) > 1 or (action.template, place) in self._open
         return Slot(thing.kind, Need.FREE if varied else Need.FIXED, thing.name)
 
     def _correspondence(self, case: Case, named: Sequence[str]) -> dict[str, str]:

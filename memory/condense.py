@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from .entities import kinds_in, mentions, parse_action
+from .entities import Action, kinds_in, mentions, parse_action
 from .recall import Case, CaseStep
 
 LONGEST_FAILURE = 4
@@ -56,6 +57,29 @@ def _core(case: Case) -> tuple[CaseStep, ...]:
         sought |= things - needed
         needed |= things
     return tuple(reversed(kept))
+
+
+def reduced(task: str, actions: Sequence[str], templates: Sequence[str]) -> list[str]:
+    """The actions without those that deal with what the task names but are not of a plan.
+
+    Args:
+        task: In words.
+        actions: In order.
+        templates: Of the plan's steps, in order; if it is not within the actions, they all stay.
+    """
+    parsed = [parse_action(action) for action in actions]
+    named = set(kinds_in(task, frozenset(thing.kind for one in parsed for thing in one.things)))
+    kept: list[Action] = []
+    left = list(templates)
+    for action in reversed(parsed):
+        leads = len(action.things) == 1 and bool(kept) and action.things[0] in kept[-1].things
+        about = len(action.things) == 1 or any(thing.kind in named for thing in action.things)
+        if left and action.template == left[-1]:
+            left.pop()
+            kept.append(action)
+        elif leads or not about:
+            kept.append(action)
+    return list(actions) if left or not templates else [one.text for one in reversed(kept)]
 
 
 def _repeats(step: CaseStep, kept: list[CaseStep]) -> bool:

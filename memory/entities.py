@@ -79,6 +79,12 @@ def stem(word: str) -> str:
     return word[:_STEM]
 
 
+@lru_cache(maxsize=1024)
+def stems(text: str) -> frozenset[str]:
+    """The stems of a text's words."""
+    return frozenset(stem(word) for word in words(text))
+
+
 def same_kind(word: str, kind: str) -> bool:
     """Whether a word of a goal names a kind, also in the plural or at the head of a compound."""
     if word == kind or word in (f"{kind}s", f"{kind}es"):

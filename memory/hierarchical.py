@@ -8,7 +8,7 @@ The published algorithm differs; the faithful one is a strategy of its own.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..graph import (
     AddLink,
@@ -16,6 +16,7 @@ from ..graph import (
     Link,
     LinkType,
     Op,
+    Record,
     Tier,
     View,
     Walk,
@@ -25,7 +26,7 @@ from .baselines import JUDGED, TRIALS, NoMemory, rank_trials
 from .cases import case_of, group_steps, steps_hop, trial_candidate, without_observations
 from .condense import condense
 from .insights import INSIGHTS, Vote, helpfulness, learn, offered, search_insights
-from .recall import Placement, Recall
+from .recall import Case, CaseStep, Placement, Recall
 from .strategy import Candidate, ClosedTrial, Cue
 
 SEEDS = 12
@@ -159,7 +160,7 @@ def _rank_trials(
         record = walk.records[id_]
         final = scores["final"] * helpfulness(record, cue.role)
         case = case_of(record, steps.get(id_, []), final)
-        core = condense(case)
+        core = _core(record, case)
         candidate = trial_candidate(
             record,
             # What was seen where is in the insights; an example needs only what was done.
@@ -179,6 +180,13 @@ def _rank_trials(
         mixed += failures[:1]
         del failures[:1]
     return mixed
+
+
+def _core(record: Record, case: Case) -> Case:
+    """What the trial's outcome depended on: as it was worked out when it closed, or anew."""
+    if record.summary and case.outcome.succeeded:
+        return replace(case, steps=tuple(CaseStep(line) for line in record.summary.split("\n")))
+    return condense(case)
 
 
 def votes(

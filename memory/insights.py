@@ -28,10 +28,10 @@ from ..graph import (
     Walk,
     digest,
 )
-from .cases import case_of
-from .condense import condense
-from .entities import same_kind, words
-from .mining import Judged, contrast, judge, mine
+from .cases import action_of, case_of
+from .condense import condense, reduced
+from .entities import same_kind, stem, stems, words
+from .mining import Judged, contrast, judge, mine, plan_steps
 from .recall import Placement, Rule
 from .scoring import bm25
 from .strategy import Candidate, ClosedTrial, Cue, Form
@@ -41,13 +41,15 @@ SEARCHED = 32
 """Insights looked up by their text."""
 QUOTAS: Mapping[str, int] = {
     "plan": 3,
-    "found_at": 10,
-    "achieves": 6,
-    "precedes": 3,
+    "found_at": 8,
+    "achieves": 4,
+    "precedes": 2,
     "reveals": 2,
     "never_works": 2,
 }
 """Insights offered of each form at most, so that no form crowds out the others."""
+_ABOUT_THE_TASK = frozenset({"found_at", "achieves"})
+"""Forms that are of use only if the task speaks of their arguments."""
 OTHERS = 6
 """Insights offered of any other form."""
 LEAST_CONFIDENCE = 0.4
@@ -91,7 +93,10 @@ def offered(
         trusted = confidence(record)
         if (about <= 0.0 and vote.total <= 0.0) or trusted < LEAST_CONFIDENCE:
             continue
-        final = (0.6 * about + 0.4 * vote.total / most) * trusted * helpfulness(record, cue.role)
+        # A change is asked for by a word; how many like trials made it says little.
+        weight = 0.9 if record.data.get("form") == "achieves" else 0.6
+        final = weight * about + (1.0 - weight) * vote.total / most
+        final *= trusted * helpfulness(record, cue.role)
         candidates.append(
             Candidate(
                 record=record,
@@ -107,8 +112,11 @@ def offered(
 
 def _about(record: Record, task: str, searched: Candidates) -> float:
     """How much an insight speaks of the task; where something is found must be of what it names."""
-    thing = _data(record).get("thing")
+    data = _data(record)
+    thing, change = data.get("thing"), data.get("change")
     if isinstance(thing, str) and not any(same_kind(word, thing) for word in words(task)):
+        return 0.0
+    if isinstance(change, str) and not {stem(word) for word in words(change)} <= stems(task):
         return 0.0
     return bm25(task, record, searched.statistics)
 
@@ -119,9 +127,7 @@ def _within_quotas(candidates: Sequence[Candidate]) -> list[Candidate]:
     kept = []
     for candidate in candidates:
         form = str(candidate.record.data.get("form", ""))
-        told_by_world = _data(candidate.record).get("by") == "world"
-        if (form == "found_at" or told_by_world) and candidate.scores["lexical"] <= 0.0:
-            # Of places and changes only those that the task speaks of are of use.
+        if form in _ABOUT_THE_TASK and candidate.scores["lexical"] <= 0.0:
             continue
         if form in left:
             left[form] -= 1
@@ -184,6 +190,8 @@ async def learn(view: View, trial: ClosedTrial, like: Sequence[Record]) -> list[
         return []
     core = condense(case) if won else case
     actions = [step.action for step in core.steps if step.action][-LONGEST_SUMMARY:]
+    if won:
+        actions = await _as_followed(view, trial, actions)
     this = Judged.of(trial.record.id, trial.record.text, won, actions)
     others = [judged for record in like if (judged := judged_of(record)) is not None]
     evidence = _Evidence(trial.record)
@@ -204,6 +212,24 @@ async def learn(view: View, trial: ClosedTrial, like: Sequence[Record]) -> list[
     there |= frozenset(await view.get(unknown)) if unknown else frozenset()
     summary = Patch(trial.record.id, trial.record.revision, {"summary": "\n".join(actions)})
     return [summary, *evidence.ops(there)]
+
+
+async def _as_followed(view: View, trial: ClosedTrial, actions: list[str]) -> list[str]:
+    """What a success that followed a recalled plan in the end did of it.
+
+    A team that gave up one plan for another has also done what only the first asked for.
+    """
+    last = next((step for step in reversed(trial.steps) if action_of(step)), None)
+    used = last.data.get("used", ()) if last is not None else ()
+    records = await view.get([str(id_) for id_ in used][:1])
+    for record in records.values():
+        if record.tier is Tier.INSIGHT:
+            followed = plan_steps(_data(record))
+        else:
+            other = judged_of(record)
+            followed = other.skeleton.steps if other is not None and other.won else ()
+        return reduced(trial.record.text, actions, [step.template for step in followed])
+    return actions
 
 
 def judged_of(record: Record) -> Judged | None:

@@ -36,7 +36,6 @@ LONGEST_PLAN = 12
 """Steps; a longer skeleton is taken as too particular to be an insight."""
 LONGEST_CHANGE = 12
 """Words of a sentence that may state a change."""
-_NAMED = "()"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,22 +138,27 @@ def _rule_found_at(thing: str, place: str, *, holds: bool = True) -> MinedRule:
 
 
 def _precedes(trial: Judged) -> Iterator[MinedRule]:
-    """Per thing, which of the actions that a success depended on came right before which."""
-    if not trial.won:
-        return
-    last: dict[str, str] = {}
-    for text in trial.actions:
-        action = parse_action(text)
-        for place, thing in enumerate(action.things):
-            before = last.get(thing.name)
-            if place == 0 and before and before != action.template:
-                yield MinedRule(
-                    "precedes",
-                    f"'{_spoken(before)}' comes before '{_spoken(action.template)}'",
-                    {"first": before, "then": action.template},
-                )
-        for thing in action.things:
-            last[thing.name] = action.template
+    """Per thing that the goal names, which action of a success came right before which."""
+    if trial.won:
+        for first, then in sorted(_orders(trial)):
+            yield MinedRule(
+                "precedes",
+                f"'{_spoken(first)}' comes before '{_spoken(then)}'",
+                {"first": first, "then": then},
+            )
+
+
+def _orders(trial: Judged) -> set[tuple[str, str]]:
+    last: dict[tuple[int, int], str] = {}
+    orders = set()
+    for step in trial.skeleton.steps:
+        if not step.slots or not step.slots[0].goal:
+            continue
+        thing = (step.slots[0].goal, step.slots[0].which)
+        if thing in last and last[thing] != step.template:
+            orders.add((last[thing], step.template))
+        last[thing] = step.template
+    return orders
 
 
 def plan_rule(pattern: str, steps: Sequence[Step]) -> MinedRule:
@@ -394,17 +398,7 @@ def judge(form: str, data: Mapping[str, JSON], trial: Judged, case: Case) -> boo
 def _judge_precedes(first: str, then: str, trial: Judged) -> bool | None:
     if not trial.won or then not in trial.templates:
         return None
-    last: dict[str, str] = {}
-    said: bool | None = None
-    for text in trial.actions:
-        action = parse_action(text)
-        if action.template == then and action.things:
-            if last.get(action.things[0].name) == first:
-                return True
-            said = False
-        for thing in action.things:
-            last[thing.name] = action.template
-    return said
+    return (first, then) in _orders(trial)
 
 
 def _judge_never_works(template: str, trial: Judged, case: Case) -> bool | None:
@@ -416,12 +410,21 @@ def _judge_never_works(template: str, trial: Judged, case: Case) -> bool | None:
 
 
 def _judge_plan(data: Mapping[str, JSON], trial: Judged) -> bool | None:
-    """A failure speaks against a plan for goals worded like its own that it carried out."""
+    """Against a plan speaks who carried it out for such a goal and failed, or did without a part
+    of it and succeeded."""
     steps = plan_steps(data)
-    if trial.won or not steps or data.get("goal") != trial.skeleton.pattern:
+    mine = trial.skeleton.steps
+    if not steps or data.get("goal") != trial.skeleton.pattern:
         return None
-    made = iter(trial.skeleton.steps)
-    return False if all(any(_same(step, other) for other in made) for step in steps) else None
+    if trial.won:
+        return False if len(mine) < len(steps) and within(mine, steps) else None
+    return False if within(steps, mine) else None
+
+
+def within(part: Sequence[Step], whole: Sequence[Step]) -> bool:
+    """Whether the steps of a part stand in the whole, in order, others between them."""
+    rest = iter(whole)
+    return all(any(_same(step, other) for other in rest) for step in part)
 
 
 def _same(step: Step, other: Step) -> bool:
@@ -438,21 +441,26 @@ def generalise(steps: Sequence[Step], others: Iterable[Sequence[Step]]) -> tuple
         steps: Of one trial.
         others: Those of the successes of its cluster, with its own.
     """
-    seen: dict[tuple[str, int], Counter[str]] = defaultdict(Counter)
+    filled: dict[tuple[str, int], Counter[str]] = defaultdict(Counter)
+    named: Counter[tuple[str, int]] = Counter()
     for other in others:
         for step in other:
             for place, slot in enumerate(step.slots):
-                seen[step.template, place][slot.kind if not slot.goal else _NAMED] += 1
+                filled[step.template, place][slot.kind] += 1
+                named[step.template, place] += slot.goal > 0
 
     def general(step: Step, place: int, slot: Slot) -> Slot:
-        filled = seen[step.template, place]
-        if slot.goal and (len(step.slots) == 1 or filled[_NAMED] >= USUAL * filled.total()):
-            return slot
+        uses = filled[step.template, place]
+        usual = named[step.template, place] >= USUAL * uses.total()
+        if slot.goal and (usual or len(step.slots) == 1):
+            return Slot(slot.goal, slot.which)
         # That the goal names what stands here may be chance, where it seldom does.
-        same = not slot.goal and filled[slot.kind] == filled.total()
-        return slot if same else Slot(kind=ANY)
+        return Slot(kind=slot.kind if uses[slot.kind] == uses.total() else ANY)
 
     return tuple(
-        Step(step.template, tuple(general(step, place, slot) for place, slot in enumerate(step.slots)))
+        Step(
+            step.template,
+            tuple(general(step, place, slot) for place, slot in enumerate(step.slots)),
+        )
         for step in steps
     )

@@ -24,7 +24,7 @@ class Slot:
     Attributes:
         goal: Which of the goal's kinds stands here, from 1 in the goal's order; 0 for none.
         which: Tells several things of one of the goal's kinds apart, from 0 as they first appear.
-        kind: The kind that stands here where the goal names none; `ANY` if it may be any.
+        kind: The kind that stands here; `ANY` if it may be any.
     """
 
     goal: int = 0
@@ -93,7 +93,8 @@ def skeleton(task: str, actions: Sequence[str]) -> Skeleton:
                 names = seen[thing.kind]
                 if thing.name not in names:
                     names.append(thing.name)
-                slots.append(Slot(kinds.index(thing.kind) + 1, names.index(thing.name)))
+                number = kinds.index(thing.kind) + 1
+                slots.append(Slot(number, names.index(thing.name), thing.kind))
             else:
                 slots.append(Slot(kind=thing.kind))
         steps.append((action, Step(action.template, tuple(slots))))

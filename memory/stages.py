@@ -15,7 +15,7 @@ from .guard import Guard, Judgement, Verdict
 from .recall import Case, CaseStep, Item, Placement, Recall, Rejected, Rule
 from .strategy import Candidate, Cue, Strategy
 
-MAX_ITEMS = 24
+MAX_ITEMS = 48
 MAX_REJECTED = 32
 _OVERHEAD = 4
 """Tokens of an item's number and line breaks in a prompt."""
@@ -50,10 +50,9 @@ async def recall(
     for candidate, judgement in zip(candidates, judgements, strict=True):
         if judgement.verdict in (Verdict.SET_ASIDE, Verdict.QUARANTINE):
             packer.reject(candidate, f"{judgement.verdict}: {judgement.reason}")
-        elif held_out(receipt, candidate.record.id, hold_out):
-            packer.hold_out(candidate)
         else:
-            packer.offer(candidate, judgement)
+            left_out = held_out(receipt, candidate.record.id, hold_out)
+            packer.offer(candidate, judgement, left_out=left_out)
     return Recall(
         receipt=receipt,
         task=cue.task,
@@ -84,7 +83,7 @@ class _Packer:
         self.rejected: list[Rejected] = []
         self.held_out: list[str] = []
 
-    def offer(self, candidate: Candidate, judgement: Judgement) -> None:
+    def offer(self, candidate: Candidate, judgement: Judgement, *, left_out: bool) -> None:
         if len(self.items) >= MAX_ITEMS:
             self.reject(candidate, f"there are {MAX_ITEMS} items already")
             return
@@ -94,6 +93,10 @@ class _Packer:
                 continue
             tokens = self._count(form.text) + _OVERHEAD
             if self.tokens + tokens <= self._budget:
+                if left_out:
+                    # Only what would have been packed may be compared with what was.
+                    self.hold_out(candidate)
+                    return
                 scores = dict(candidate.scores)
                 if judgement.verdict is Verdict.FLAG:
                     scores["flagged"] = 1.0
