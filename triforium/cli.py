@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from . import __version__
 from .errors import InvalidInput, StoreError, TriforiumError
@@ -44,6 +46,60 @@ ScopeOption = Annotated[
 OutOption = Annotated[Path, typer.Option("--out", help="Folder for the results.", metavar="DIR")]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of all that is drawn by chance.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+GamesOption = Annotated[
+    Path | None, typer.Option("--games", help="alfworld: folder of games.", metavar="DIR")
+]
+ExperienceOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--experience",
+        help="alfworld: folder of demonstrations, instead of --split.",
+        metavar="DIR",
+    ),
+]
+SplitOption = Annotated[
+    str,
+    typer.Option("--split", help="alfworld: even-odd plays each half on the other."),
+]
+MaxStepsOption = Annotated[int, typer.Option("--max-steps", min=1, help="Steps of a task.")]
+BaselineOption = Annotated[
+    str, typer.Option("--baseline", help="The arm that others are compared with: the first.")
+]
+TokensOption = Annotated[int, typer.Option("--tokens", min=0, help="Budget of a recall.")]
+JobsOption = Annotated[int, typer.Option("--jobs", min=1, help="Processes.")]
+LimitOption = Annotated[int, typer.Option("--limit", min=0, help="Play so many tasks; 0: all.")]
+DemonstrationsOption = Annotated[
+    str,
+    typer.Option(
+        "--demonstrations",
+        help='How many, as many of each kind of task; 0 shows none, "all" all.',
+        metavar="N",
+    ),
+]
+PlayOption = Annotated[
+    int,
+    typer.Option("--play", min=0, help="Tasks each team then plays itself and learns from, first."),
+]
+RenameOption = Annotated[
+    int | None,
+    typer.Option("--rename", help="Seed: tell all in nonsense words.", metavar="SEED"),
+]
+MislabelOption = Annotated[
+    float,
+    typer.Option("--mislabel", help="Share of the experience with the wrong outcome."),
+]
+StaleOption = Annotated[
+    bool,
+    typer.Option("--stale", help="household: also with experience from before things moved."),
+]
+CacheOption = Annotated[
+    Path | None,
+    typer.Option("--cache", help="Keeps replayed demonstrations between runs.", metavar="DIR"),
+]
+DataOption = Annotated[
+    Path | None, typer.Option("--data", help="pddl: folder of problems.", metavar="DIR")
+]
 
 DEFAULT_STORE = "sqlite:///triforium.db"
 
@@ -100,52 +156,131 @@ def run(
 def bench(
     name: Annotated[str, typer.Argument(help="household or alfworld.", metavar="NAME")],
     out: OutOption,
-    games: Annotated[
-        Path | None, typer.Option("--games", help="alfworld: folder of games.", metavar="DIR")
-    ] = None,
-    experience: Annotated[
-        Path | None,
-        typer.Option(
-            "--experience",
-            help="alfworld: folder of demonstrations, instead of --split.",
-            metavar="DIR",
-        ),
-    ] = None,
-    split: Annotated[
-        str,
-        typer.Option("--split", help="alfworld: even-odd plays each half on the other."),
-    ] = "even-odd",
-    max_steps: Annotated[int, typer.Option("--max-steps", min=1, help="Steps of a task.")] = 30,
+    games: GamesOption = None,
+    experience: ExperienceOption = None,
+    split: SplitOption = "even-odd",
+    max_steps: MaxStepsOption = 30,
     arms: Annotated[
-        str, typer.Option("--arms", help="Memory strategies, separated by commas.")
+        str,
+        typer.Option(
+            "--arms",
+            help="Memory strategies, separated by commas; hierarchical:upward and the like are "
+            "the same with a part taken out.",
+        ),
     ] = "none,context,exprag,hierarchical",
-    tokens: Annotated[int, typer.Option("--tokens", min=0, help="Budget of a recall.")] = 1000,
-    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Processes.")] = 1,
-    limit: Annotated[int, typer.Option("--limit", min=0, help="Play so many tasks; 0: all.")] = 0,
-    seed: SeedOption = 0,
+    baseline: BaselineOption = "",
+    tokens: TokensOption = 1000,
+    jobs: JobsOption = 1,
+    limit: LimitOption = 0,
+    seed: Annotated[
+        str, typer.Option("--seed", help='Of all that is drawn by chance; "random" picks one.')
+    ] = "0",
+    demonstrations: DemonstrationsOption = "all",
+    order: Annotated[
+        int,
+        typer.Option("--order", min=0, help="Seed of the order of the experience; 0: as listed."),
+    ] = 0,
+    play: PlayOption = 0,
+    rename: RenameOption = None,
+    mislabel: MislabelOption = 0.0,
+    stale: StaleOption = False,
+    cache: CacheOption = None,
 ) -> None:
     """Measure memory strategies on the same tasks; writes result.json and items.jsonl."""
-    from .workflows.bench import Settings, run_bench
+    from .workflows.bench import run_bench
+    from .workflows.settings import Settings, parse_demonstrations, parse_seed
 
-    _run(
-        run_bench(
-            Settings(
-                name=name,
-                games=games,
-                experience=experience,
-                split=split,
-                max_steps=max_steps,
-                arms=tuple(arm.strip() for arm in arms.split(",") if arm.strip()),
-                tokens=tokens,
-                jobs=jobs,
-                limit=limit,
-                seed=seed,
-            ),
-            out=out,
-            command=_command(),
-            console=console,
+    async def run() -> None:
+        settings = Settings(
+            name=name,
+            games=games,
+            experience=experience,
+            split=split,
+            max_steps=max_steps,
+            arms=_names(arms),
+            baseline=baseline,
+            tokens=tokens,
+            jobs=jobs,
+            limit=limit,
+            seed=parse_seed(seed, out),
+            demonstrations=parse_demonstrations(demonstrations),
+            order=order,
+            play=play,
+            rename=rename,
+            mislabel=mislabel,
+            stale=stale,
         )
-    )
+        if seed == "random":
+            console.print(f"The seed is {settings.seed}.", markup=False)
+        await run_bench(settings, out=out, command=_command(), console=console, cache=cache)
+
+    _run(run())
+
+
+@app.command()
+def compare(
+    name: Annotated[
+        str, typer.Option("--bench", help="What to play, as for triforium bench.", metavar="NAME")
+    ],
+    strategies: Annotated[
+        str, typer.Option("--strategies", help="Memory strategies, separated by commas.")
+    ],
+    out: OutOption,
+    seeds: Annotated[
+        str, typer.Option("--seeds", help="Seeds, separated by commas; each is a run.")
+    ] = "0",
+    baseline: BaselineOption = "",
+    games: GamesOption = None,
+    data: DataOption = None,
+    experience: ExperienceOption = None,
+    split: SplitOption = "even-odd",
+    max_steps: MaxStepsOption = 30,
+    tokens: TokensOption = 1000,
+    jobs: JobsOption = 1,
+    limit: LimitOption = 0,
+    demonstrations: DemonstrationsOption = "all",
+    order: Annotated[
+        str,
+        typer.Option(
+            "--order", help="Seeds of the order of the experience, by commas; 0: as listed."
+        ),
+    ] = "0",
+    play: PlayOption = 0,
+    rename: RenameOption = None,
+    mislabel: MislabelOption = 0.0,
+    stale: StaleOption = False,
+    cache: CacheOption = None,
+) -> None:
+    """Compare strategies over several seeds, with intervals and tests; writes comparison.md,
+    comparison.csv and comparison.json."""
+    from .workflows.compare import Comparison, parse_numbers, run_compare
+    from .workflows.settings import Settings, parse_demonstrations
+
+    async def run() -> None:
+        settings = Settings(
+            name=name,
+            games=games,
+            data=data,
+            experience=experience,
+            split=split,
+            max_steps=max_steps,
+            arms=_names(strategies),
+            baseline=baseline,
+            tokens=tokens,
+            jobs=jobs,
+            limit=limit,
+            demonstrations=parse_demonstrations(demonstrations),
+            play=play,
+            rename=rename,
+            mislabel=mislabel,
+            stale=stale,
+        )
+        comparison = Comparison(
+            settings, parse_numbers("--seeds", seeds), parse_numbers("--order", order)
+        )
+        await run_compare(comparison, out=out, command=_command(), console=console, cache=cache)
+
+    _run(run())
 
 
 @app.command()
@@ -172,6 +307,43 @@ def explain(
         )
 
     typer.echo(_run(_looking(store, show)))
+
+
+@app.command("lift")
+def lift_(
+    store: StoreOption = DEFAULT_STORE,
+    scope: ScopeOption = "",
+    as_json: JsonOption = False,
+    top: Annotated[
+        int, typer.Option("--top", min=0, help="Records shown, those most often held out.")
+    ] = 10,
+) -> None:
+    """Say whether what is recalled helps, against what was held out to measure it."""
+    from .memory import Lift, lift
+
+    async def measure(opened: Store) -> Lift:
+        return await lift(opened, scope)
+
+    measured = _run(_looking(store, measure))
+    if as_json:
+        plain = measured.to_json()
+        typer.echo(json.dumps({**plain, "records": plain["records"][:top]}))
+        return
+    table = Table("", "served", "held out", "mean", "without", "lift, 95%", title="Lift")
+    rows = [("whole memory", measured.whole), ("every item", measured.items)]
+    rows += [(name, effect) for name, effect in measured.groups.items()]
+    rows += [(f"{one.kind}: {one.text[:60]}", one.effect) for one in measured.records[:top]]
+    for name, effect in rows:
+        table.add_row(
+            Text(name),
+            f"{effect.served:,}",
+            f"{effect.held_out:,}",
+            "-" if effect.mean_served is None else f"{effect.mean_served:.2f}",
+            "-" if effect.mean_held_out is None else f"{effect.mean_held_out:.2f}",
+            effect.interval,
+        )
+    console.print(table)
+    typer.echo(measured.verdict)
 
 
 @app.command()
@@ -272,8 +444,13 @@ def _existing(store: str) -> str:
     return store
 
 
+def _names(text: str) -> tuple[str, ...]:
+    """The names of a list with commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
 def _command() -> str:
-    return " ".join(["triforium", *sys.argv[1:]])
+    return shlex.join(["triforium", *sys.argv[1:]])
 
 
 def _run(work: Coroutine[Any, Any, Any]) -> Any:

@@ -11,9 +11,10 @@ from ..agents import Task, Team
 from ..graph import Filter, Tier
 from ..memory import Memory
 from .app import Run
-from .bench import TEAM, remember
 from .curve import svg_curve, terminal_curve
 from .embodied import embodied, replay
+from .examine import TEAM
+from .experience import remember
 from .household import Household
 from .page import memory_page
 from .results import ItemLog

@@ -32,13 +32,17 @@ _ATTEMPTS = 1000
 class Household:
     """The household world. Implements `World`.
 
+    A task says all about its house: any household environment plays it.
+
     Args:
         layouts: How many houses the tasks share.
         first: Number of the first house; worlds that begin `layouts` apart share none.
+        moved: The same houses as their former people kept them: everything lies elsewhere.
     """
 
     layouts: int = 8
     first: int = 0
+    moved: bool = False
     name: str = field(default="household", init=False)
 
     def __post_init__(self) -> None:
@@ -57,7 +61,8 @@ class Household:
         """
         if n < 0:
             raise InvalidInput(f"{n} tasks cannot be drawn; the number is 0 or more.", n=n)
-        rng = random.Random(f"tasks/{self.first}/{self.layouts}/{seed}")
+        former = "/moved" if self.moved else ""
+        rng = random.Random(f"tasks/{self.first}/{self.layouts}/{seed}{former}")
         kinds: list[str] = []
         tasks = []
         for number in range(n):
@@ -83,17 +88,19 @@ class Household:
         for _ in range(_ATTEMPTS):
             layout = self.first + rng.randrange(self.layouts)
             seed = rng.randrange(2**31)
-            house = build_house(layout)
+            house = build_house(layout, moved=self.moved)
             goal = draw_goal(house, kind, rng)
             if goal is None:
                 continue
             state = State.begin(house, seed)
             if not goal.met(state) and _SHORTEST <= len(solve(goal, state)) <= _LONGEST:
-                data = {
+                data: dict[str, Any] = {
                     "layout": layout,
                     "seed": seed,
                     "goal": [goal.kind, goal.thing, goal.place, goal.container],
                 }
+                if self.moved:
+                    data["moved"] = True
                 # Streams of different worlds may meet in one store: the id tells them apart.
                 id_ = f"{prefix}-{digest('household', repr(sorted(data.items())))[:8]}"
                 return Task(id_, word(goal, rng), kind, data)
@@ -152,13 +159,14 @@ def _set_up(task: Task) -> tuple[Goal, State]:
     """The goal of a task, and the house as it is at the beginning."""
     goal = _goal(task.data)
     layout, seed = _natural(task.data.get("layout")), _natural(task.data.get("seed"))
-    if goal is None or layout is None or seed is None:
+    moved = task.data.get("moved", False)
+    if goal is None or layout is None or seed is None or not isinstance(moved, bool):
         raise InvalidTask(
             f"The task {task.id!r} is not one of the household world: its data needs a layout, "
             "a seed and a goal as `Household.tasks` gives them.",
             task=task.id,
         )
-    return goal, State.begin(build_house(layout), seed)
+    return goal, State.begin(build_house(layout, moved=moved), seed)
 
 
 def _natural(value: Any) -> int | None:

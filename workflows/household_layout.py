@@ -173,6 +173,9 @@ THINGS: dict[str, ThingKind] = {
     "watch": ThingKind({"nightstand": 3, "cabinet": 2, "desk": 1, "drawer": 1}, _READABLE),
 }
 
+_FORMERLY = dict(zip(sorted(THINGS), [*sorted(THINGS)[11:], *sorted(THINGS)[:11]], strict=True))
+"""In a house that is moved: the kind whose places suit a kind."""
+
 _NAMES = [
     "Alder",
     "Ash",
@@ -219,6 +222,7 @@ class House:
         things: How many there are of each kind of thing.
         homes: The place where its people keep a kind.
         devices: The place where each lamp or radio stands; they cannot be carried.
+        moved: It is kept as its former people kept it.
     """
 
     number: int
@@ -227,6 +231,7 @@ class House:
     things: Mapping[str, int]
     homes: Mapping[str, str]
     devices: Mapping[str, str]
+    moved: bool = False
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -239,21 +244,29 @@ def kind_of(name: str) -> str:
     return name.rpartition(" ")[0]
 
 
-def build_house(number: int) -> House:
+def build_house(number: int, *, moved: bool = False) -> House:
     """The house of a number; the same number gives the same house.
 
     A house has a kitchen and two other rooms, or three if they are small: 16 to 26 places.
+
+    Args:
+        number: Of the house.
+        moved: The same house as its former people kept it: the rooms, the furniture and the
+            things are the same, but every kind of thing is kept where another one suits.
     """
     rng = random.Random(f"house/{number}")
     rooms = _furnish(rng)
     places = sorted(place for room in rooms.values() for place in room)
     things = {kind: rng.choices((0, 1, 2, 3), (15, 40, 33, 12))[0] for kind in sorted(THINGS)}
     homes = {kind: _keep(kind, places, rng) for kind in sorted(THINGS)}
+    if moved:
+        former = random.Random(f"house/{number}/moved")
+        homes = {kind: _keep(_FORMERLY[kind], places, former) for kind in sorted(THINGS)}
     flat = [place for place in places if PLACES[kind_of(place)].flat]
     devices = {f"lamp {n}": rng.choice(flat) for n in range(1, rng.randint(1, 2) + 1)}
     devices["radio 1"] = rng.choice(flat)
     name = f"{_NAMES[number % len(_NAMES)]} {_ENDINGS[number // len(_NAMES) % len(_ENDINGS)]}"
-    return House(number, name, rooms, things, homes, devices)
+    return House(number, name, rooms, things, homes, devices, moved)
 
 
 def arrange(house: House, seed: int) -> dict[str, str]:
@@ -272,7 +285,7 @@ def arrange(house: House, seed: int) -> dict[str, str]:
     for kind, count in house.things.items():
         for number in range(1, count + 1):
             at_home = rng.random() < _KEPT_AT_HOME
-            stray = _keep(kind, house.places, rng)
+            stray = _keep(_FORMERLY[kind] if house.moved else kind, house.places, rng)
             where[f"{kind} {number}"] = house.homes[kind] if at_home else stray
     return where
 

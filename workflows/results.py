@@ -134,8 +134,12 @@ def summarise(items: Iterable[Mapping[str, Any]], seed: int) -> dict[str, dict[s
     """The metrics of one arm from its items."""
     rows = list(items)
     won = [row for row in rows if row["success"]]
-    return {
+    metrics = {
         "success_rate": proportion(len(won), len(rows)).to_json(),
         "steps": mean([float(row["steps"]) for row in rows], seed=seed).to_json(),
         "tokens_recalled": mean([float(row["tokens"]) for row in rows], seed=seed).to_json(),
     }
+    for name in ("progress", "seconds", "model_calls", "model_tokens"):
+        if rows and all(row.get(name) is not None for row in rows):
+            metrics[name] = mean([float(row[name]) for row in rows], seed=seed).to_json()
+    return metrics

@@ -113,6 +113,9 @@ def test_explain_export_and_import(folder: Path) -> None:
         (("bench", "chess", "--out", "o"), 2, "no benchmark 'chess'"),
         (("bench", "household", "--out", "o", "--arms", "magic"), 2, "no arm magic"),
         (("bench", "alfworld", "--out", "o"), 2, "--games"),
+        (("bench", "household", "--out", "o", "--seed", "dice"), 2, '"random", not'),
+        (("bench", "household", "--out", "o", "--demonstrations", "few"), 2, '"all", not'),
+        (("bench", "household", "--out", "o", "--mislabel", "2"), 2, "share from 0 to 1"),
         (("bench", "alfworld", "--out", "o", "--games", "empty"), 2, "empty"),
         (("bench", "alfworld", "--out", "o", "--games", "broken"), 2, "game.tw-pddl"),
     ],
@@ -162,6 +165,19 @@ def test_bench_household_writes_results_and_goes_on(folder: Path) -> None:
     assert sorted(map(key, items(log))) == sorted(map(key, first)), "and come out the same"
     told = run(*arguments[:-1], "5", code=2)
     assert "other settings" in told
+
+
+def test_bench_draws_a_seed_and_keeps_it(folder: Path) -> None:
+    arguments = (
+        "bench", "household", "--out", "out", "--seed", "random", "--arms", "exprag",
+        "--demonstrations", "2", "--play", "1", "--limit", "1", "--max-steps", "4",
+    )  # fmt: skip
+    told = run(*arguments)
+    result = json.loads((folder / "out" / "result.json").read_text())
+    assert f"The seed is {result['seed']}." in told
+    assert result["experience"]["all"]["demonstrations"] == 2
+    assert result["played"]["exprag"]["n"] == 1
+    assert f"The seed is {result['seed']}." in run(*arguments), "it goes on with the same"
 
 
 def key(item: dict[str, Any]) -> tuple[str, str, bool, int]:
