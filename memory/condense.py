@@ -18,7 +18,8 @@ def condense(case: Case) -> Case:
     Going back from the last step, a step of a success is kept if
 
     - its action deals with a thing that a later kept action deals with, or brings together
-      something that the task names with another thing, or
+      something that the task names with another thing, or is one that was done to nothing but
+      things that the task names, or
     - its observation is the last before a kept action to mention a thing of that action: there it
       was found.
 
@@ -38,6 +39,10 @@ def _core(case: Case) -> tuple[CaseStep, ...]:
     named = set(
         kinds_in(case.task, frozenset(thing.kind for one in actions for thing in one.things))
     )
+    # What was done to nothing but things that the task names was not done to find them.
+    meant = {one.template for one in actions if one.things} - {
+        one.template for one in actions if any(thing.kind not in named for thing in one.things)
+    }
     kept: list[CaseStep] = []
     needed: set[str] = set()
     sought: set[str] = set()
@@ -47,6 +52,7 @@ def _core(case: Case) -> tuple[CaseStep, ...]:
             continue
         things = {thing.name for thing in action.things}
         about = len(things) > 1 and any(thing.kind in named for thing in action.things)
+        about = about or (action.template in meant and not things & needed)
         found = {thing.name for thing in mentions(step.observation)} & sought
         if kept and not about and not things & needed and not found:
             continue

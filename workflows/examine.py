@@ -5,12 +5,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import multiprocessing
+import os
 import shutil
 import signal
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from multiprocessing.connection import wait
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
@@ -34,10 +38,22 @@ _stop: Event | None = None
 
 
 def heed(stop: Event) -> None:
-    """Let this process end its work when `stop` is set, and leave interrupts to its parent."""
+    """Let this process end its work when `stop` is set, and itself when its parent is gone.
+
+    Interrupts are left to the parent. Nothing is lost by an end at any instant, but two processes
+    must not play on in one store when the benchmark is run again.
+    """
     global _stop
     _stop = stop
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)
 
 
 @dataclass(frozen=True, slots=True)
