@@ -157,6 +157,7 @@ def bench(
     name: Annotated[str, typer.Argument(help="household or alfworld.", metavar="NAME")],
     out: OutOption,
     games: GamesOption = None,
+    data: DataOption = None,
     experience: ExperienceOption = None,
     split: SplitOption = "even-odd",
     max_steps: MaxStepsOption = 30,
@@ -194,6 +195,7 @@ def bench(
         settings = Settings(
             name=name,
             games=games,
+            data=data,
             experience=experience,
             split=split,
             max_steps=max_steps,

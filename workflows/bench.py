@@ -144,7 +144,6 @@ async def _transcripts(
     bench: _Bench, wanted: Iterable[tuple[Arm, Fold]]
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """The demonstrations by fold and task, replayed where that has not been done."""
-    seed = bench.settings.seed
     found: dict[str, dict[str, dict[str, Any]]] = {}
     futures = {}
     tasks: dict[tuple[str, str], tuple[Fold, Task]] = {
@@ -155,9 +154,9 @@ async def _transcripts(
     for fold, task in tasks.values():
         path = transcripts_path(bench.cache or bench.out, fold, shared=bench.cache is not None)
         if fold.name not in found:
-            found[fold.name] = known_transcripts(path, seed)
+            found[fold.name] = known_transcripts(path)
         if task.id not in found[fold.name]:
-            futures[bench.pool.submit(demonstrate, fold.shown, task, seed)] = (path, fold)
+            futures[bench.pool.submit(demonstrate, fold.shown, task)] = (path, fold)
     for fold in bench.folds:
         found.setdefault(fold.name, {})
     with progress_bar(bench.console) as bar:

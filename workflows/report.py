@@ -176,7 +176,7 @@ def _main_table(result: Mapping[str, Any]) -> Table:
     progress = all("progress" in metrics for metrics in every)
     shown = ["success", "95% interval", *(["progress"] if progress else []), "steps", "tokens",
              "against", "p"]  # fmt: skip
-    table.add_column("arm")
+    table.add_column("arm", no_wrap=True)
     for column in shown:
         table.add_column(column, justify="right")
     for arm, metrics in result["metrics"].items():

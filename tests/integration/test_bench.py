@@ -37,7 +37,7 @@ RULES = Rules(FOLD.venue, FOLD.name, None, SETTINGS.max_steps, SETTINGS.tokens, 
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store of six demonstrations."""
     path = tmp_path_factory.mktemp("shown") / "memory.db"
-    transcripts = {task.id: demonstrate(FOLD.shown, task, 0) for task in EXPERIENCE.shown}
+    transcripts = {task.id: demonstrate(FOLD.shown, task) for task in EXPERIENCE.shown}
     build_store(str(path), "hierarchical", demonstrations(EXPERIENCE, transcripts, None))
     return path
 

@@ -223,9 +223,8 @@ def test_a_line_that_a_crash_cut_off_does_no_harm(tmp_path: Path) -> None:
     with path.open("a") as file:
         file.write('{"task": "b", "se')
     append(path, {"task": "c", "seed": 0})
-    append(path, {"task": "d", "seed": 1})
-    assert [row["task"] for row in rows(path)] == ["a", "c", "d"]
-    assert set(known_transcripts(path, 0)) == {"a", "c"}
+    assert [row["task"] for row in rows(path)] == ["a", "c"]
+    assert set(known_transcripts(path)) == {"a", "c"}
     assert rows(tmp_path / "nothing.jsonl") == []
 
 
