@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..memory import Case, Rule, mentions
-from ..memory.entities import Action, parse_action
+from ..memory.entities import Action, parse_action, stem, words
+from ..memory.skeleton import bare
 from .guide import Experience, Guide, Need, Slot, Step
 
 
@@ -387,11 +388,13 @@ class CaseGuidedActor:
         What is known to take back the last step is left alone.
         """
         named = set(experience.goal_kinds)
+        asked = bare(self._goal, experience.goal_kinds)
         last = parse_action(next(reversed(self._done))).template if self._done else ""
         scored = [
-            (self._named(action, named), action)
+            (self._named(action, named) + self._is_asked(action, named, asked), action)
             for action in actions
-            if (self._epoch, action.text) not in self._tried
+            if not self._in_vain(action, named)
+            and (self._epoch, action.text) not in self._tried
             and (last, action.template) not in self._undoes
             and not self._would_undo(action)
             and self._done[action.text] < 3
@@ -404,6 +407,23 @@ class CaseGuidedActor:
             key=lambda one: (-len(one.things), self._done[one.text], one.text),
         )
         return Decision(chosen.text, "it deals with what the goal names")
+
+    def _is_asked(self, action: Action, named: set[str], asked: frozenset[str]) -> int:
+        """Whether the goal has a word of the action, and the action deals with the goal's thing."""
+        about = any(thing.kind in named for thing in action.things)
+        return int(about and any(stem(word) in asked for word in words(action.template)))
+
+    def _in_vain(self, action: Action, named: set[str]) -> bool:
+        """Whether an action would bring the goal's things together as a failure did, with nothing
+        done to them since that the failure did not do."""
+        if self._experience is None or sum(one.kind in named for one in action.things) < 2:
+            return False
+        made = {
+            done.template
+            for done in (parse_action(text) for text in self._done)
+            if len(done.things) > 1 and any(thing.kind in named for thing in done.things)
+        }
+        return self._experience.is_vain({*made, action.template})
 
     def _named(self, action: Action, named: set[str]) -> int:
         """How many of the goal's kinds an action deals with; where one stands alone is none."""

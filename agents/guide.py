@@ -138,6 +138,11 @@ class Experience:
         self._named = self._named_share()
         self._found = self._places(rules)
         self._rules = rules
+        self._failed = {made for case in self._like(won=False) for made in self._completions(case)}
+        self._like_won = [
+            frozenset(one.template for one in self._parsed[case.id] if len(one.things) > 1)
+            for case in self._like(won=True)
+        ]
         self.shows = {
             str(rule.data.get("action")): rule.confidence
             for rule in rules
@@ -292,7 +297,36 @@ class Experience:
             score = best.score + VOTE * math.log(len(group)) - self._mismatch(best)
             voted.append(Guide(best.case, best.steps, score))
         voted.sort(key=lambda guide: (-guide.score, guide.case))
-        return voted
+        return [guide for guide in voted if not self.is_vain(step.template for step in guide.steps)]
+
+    def is_vain(self, templates: Iterable[str]) -> bool:
+        """Whether a goal worded like this one failed with just these actions, and none was reached
+        with them."""
+        made = frozenset(templates)
+        return made in self._failed and not any(won <= made for won in self._like_won)
+
+    def _like(self, *, won: bool) -> list[Case]:
+        """The recalled trials with a goal worded like this one."""
+        mine = bare(self.goal, self.goal_kinds)
+        return [
+            case
+            for case in self._cases
+            if bool(case.outcome.succeeded) is won
+            and bare(case.task, self.case_kinds(case)) == mine
+        ]
+
+    def _completions(self, case: Case) -> set[frozenset[str]]:
+        """What a trial did each time up to bringing together things that its goal names."""
+        named = self.case_kinds(case)
+        made: set[str] = set()
+        found = set()
+        for action in self._parsed[case.id]:
+            if len(action.things) > 1:
+                made.add(action.template)
+                if sum(thing.kind in named for thing in action.things) > 1:
+                    found.add(frozenset(made))
+                    made = set()
+        return found
 
     def _mismatch(self, guide: Guide) -> float:
         """How much the goal's words call for other actions than a guide's."""

@@ -8,11 +8,11 @@ from dataclasses import replace
 from .entities import Action, kinds_in, mentions, parse_action
 from .recall import Case, CaseStep
 
-LONGEST_FAILURE = 4
-"""Steps of a failed trial that are kept, the last ones: where it went wrong."""
+LONGEST_FAILURE = 8
+"""Steps of a failed trial that are kept."""
 
 
-def condense(case: Case) -> Case:
+def condense(case: Case, dull: frozenset[str] = frozenset()) -> Case:
     """The case without the steps that nothing later depended on.
 
     Going back from the last step, a step of a success is kept if
@@ -24,14 +24,73 @@ def condense(case: Case) -> Case:
       was found.
 
     So what was looked at in vain is dropped, and what was found, fetched and used stays, in order;
-    of several equal steps in a row only the last does. Utterances, which have no action, stay. Of
-    a failure the last steps are kept.
+    of several equal steps in a row only the last does. What was undone is dropped first.
+    Utterances, which have no action, stay. Of a failure the last different steps are kept that
+    brought something the task names together with something else: what was done in vain.
+
+    Args:
+        case: With all its steps.
+        dull: Templates of actions of which nothing ever comes.
     """
     if not any(step.action for step in case.steps):
         return case
     if not case.outcome.succeeded:
-        return replace(case, steps=case.steps[-LONGEST_FAILURE:])
-    return replace(case, steps=_core(case))
+        return replace(case, steps=_vain(case))
+    last = max(number for number, step in enumerate(case.steps) if step.action)
+    steps = [
+        step
+        for number, step in enumerate(case.steps)
+        if number == last or parse_action(step.action).template not in dull
+    ]
+    return replace(case, steps=_core(replace(case, steps=_without_undone(steps))))
+
+
+def _vain(case: Case) -> tuple[CaseStep, ...]:
+    actions = [parse_action(step.action) for step in case.steps]
+    named = set(
+        kinds_in(case.task, frozenset(thing.kind for one in actions for thing in one.things))
+    )
+    made: dict[str, CaseStep] = {}
+    for step, action in zip(reversed(case.steps), reversed(actions), strict=True):
+        if len(action.things) > 1 and any(thing.kind in named for thing in action.things):
+            made.setdefault(action.text, step)
+    kept = list(made.values())[:LONGEST_FAILURE] or list(reversed(case.steps))[:LONGEST_FAILURE]
+    return tuple(reversed(kept))
+
+
+def _without_undone(steps: Sequence[CaseStep]) -> tuple[CaseStep, ...]:
+    """Drop what leads back to the same action, and what was only taken up and put back."""
+    left = list(steps)
+    number = 0
+    while number < len(left):
+        action = parse_action(left[number].action)
+        again = number
+        if len(action.things) > 1:
+            for later in range(number + 1, len(left)):
+                other = parse_action(left[later].action)
+                if other.text == action.text:
+                    again = later
+                elif not set(other.things) <= set(action.things):
+                    break
+        del left[number:again]
+        number += 1
+    return tuple(_without_put_back(left))
+
+
+def _without_put_back(steps: Sequence[CaseStep]) -> list[CaseStep]:
+    """Drop the steps with a thing that was taken from one place, put back, and not used."""
+    actions = [parse_action(step.action) for step in steps]
+    drop: set[str] = set()
+    for thing in dict.fromkeys(one.things[0] for one in actions if len(one.things) > 1):
+        made = [one for one in actions if len(one.things) > 1 and thing in one.things]
+        if len(made) == 2 and made[0].things == made[1].things and made[0] != made[1]:
+            drop.add(thing.name)
+    last = actions[-1] if actions else None
+    return [
+        step
+        for step, action in zip(steps, actions, strict=True)
+        if action is last or not action.things or action.things[0].name not in drop
+    ]
 
 
 def _core(case: Case) -> tuple[CaseStep, ...]:

@@ -54,6 +54,8 @@ OTHERS = 6
 """Insights offered of any other form."""
 LEAST_CONFIDENCE = 0.4
 """An insight with less is not offered."""
+SURELY_DULL = 0.8
+"""Confidence from which an action of which nothing comes is left out of what a success did."""
 LONGEST_SUMMARY = 40
 """Actions kept in the summary of a trial."""
 
@@ -188,7 +190,9 @@ async def learn(view: View, trial: ClosedTrial, like: Sequence[Record]) -> list[
     won = trial.outcome.succeeded
     if won is None or not any(step.action for step in case.steps):
         return []
-    core = condense(case) if won else case
+    up = Hop(frozenset({LinkType.SUPPORTS}), "out", INSIGHTS)
+    known = await view.walk([record.id for record in like], [up]) if like else None
+    core = condense(case, _dull(known)) if won else case
     actions = [step.action for step in core.steps if step.action][-LONGEST_SUMMARY:]
     if won:
         actions = await _as_followed(view, trial, actions)
@@ -200,8 +204,6 @@ async def learn(view: View, trial: ClosedTrial, like: Sequence[Record]) -> list[
     for found in contrast(this, others):
         said = dict.fromkeys(found.supports, True) | dict.fromkeys(found.refutes, False)
         evidence.add(found.rule.form, found.rule.text, found.rule.data, said)
-    up = Hop(frozenset({LinkType.SUPPORTS}), "out", INSIGHTS)
-    known = await view.walk([record.id for record in like], [up]) if like else None
     for record in known.records.values() if known else ():
         if record.tier is Tier.INSIGHT and record.id not in evidence.said:
             says = judge(str(record.data.get("form", "")), _data(record), this, case)
@@ -212,6 +214,15 @@ async def learn(view: View, trial: ClosedTrial, like: Sequence[Record]) -> list[
     there |= frozenset(await view.get(unknown)) if unknown else frozenset()
     summary = Patch(trial.record.id, trial.record.revision, {"summary": "\n".join(actions)})
     return [summary, *evidence.ops(there)]
+
+
+def _dull(known: Walk | None) -> frozenset[str]:
+    """Templates of actions of which nothing ever comes, as far as the like trials say."""
+    return frozenset(
+        str(_data(record).get("action"))
+        for record in (known.records.values() if known else ())
+        if record.data.get("form") == "never_works" and confidence(record) >= SURELY_DULL
+    )
 
 
 async def _as_followed(view: View, trial: ClosedTrial, actions: list[str]) -> list[str]:
