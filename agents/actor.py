@@ -16,6 +16,7 @@ from ..memory import Case, Rule, mentions
 from ..memory.entities import Action, parse_action, stem, words
 from ..memory.skeleton import bare
 from .guide import Experience, Guide, Need, Slot, Step
+from .sequence import SequenceFollower
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,11 @@ class CaseGuidedActor:
         self._rules = rules
         self._plan = tuple(plan)
         self._random = random.Random(seed)
+        self._follower = (
+            SequenceFollower(goal=goal, cases=cases, rules=rules, seed=seed)
+            if mentions(goal)
+            else None
+        )
         self._experience: Experience | None = None
         self._guides: list[Guide] = []
         self._progress: _Progress | None = None
@@ -164,6 +170,9 @@ class CaseGuidedActor:
             history: (action, observation) pairs so far.
             vetoed: Actions that a critic sent back.
         """
+        if self._follower is not None:
+            choice = self._follower.choose(observation, actions, history, vetoed)
+            return Decision(choice.action, choice.reason, choice.case)
         parsed = [parse_action(text) for text in actions]
         if self._experience is None:
             first = observation if not history else ""

@@ -56,7 +56,7 @@ LEAST_CONFIDENCE = 0.4
 """An insight with less is not offered."""
 SURELY_DULL = 0.8
 """Confidence from which an action of which nothing comes is left out of what a success did."""
-LONGEST_SUMMARY = 40
+LONGEST_SUMMARY = 80
 """Actions kept in the summary of a trial."""
 
 

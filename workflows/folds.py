@@ -5,6 +5,7 @@ A world is added by one entry of `BENCHMARKS`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -149,8 +150,27 @@ def _alfworld_scene(task: Task) -> str:
     return task.id.partition("/")[0].rpartition("-")[2]
 
 
+def _pddl(venue: Venue) -> World:
+    from .pddl import PDDL
+
+    return PDDL(Path(venue.folder))
+
+
+def _pddl_folds(settings: Settings) -> list[Fold]:
+    """Within each domain, one half of the problems is played with the experience of the other."""
+    venue = Venue("pddl", str(settings.data))
+    halves: tuple[list[Task], list[Task]] = ([], [])
+    seen: Counter[str] = Counter()
+    for task in venue.open().tasks(EVERY):
+        halves[seen[task.kind] % 2].append(task)
+        seen[task.kind] += 1
+    even, odd = tuple(halves[0]), tuple(halves[1])
+    return [Fold("even", venue, venue, even, odd), Fold("odd", venue, venue, odd, even)]
+
+
 BENCHMARKS: dict[str, Benchmark] = {
     "alfworld": Benchmark(_alfworld, _alfworld_folds, _alfworld_scene, needs="games"),
+    "pddl": Benchmark(_pddl, _pddl_folds, needs="data"),
     "household": Benchmark(
         _household, _household_folds, lambda task: str(task.data.get("layout", ""))
     ),
