@@ -1,4 +1,4 @@
-"""STRIPS: the ground actions of a problem, and what applying one changes (Fikes and Nilsson 1971)."""
+"""STRIPS (Fikes and Nilsson 1971): the ground actions of a problem, and what each changes."""
 
 from __future__ import annotations
 
