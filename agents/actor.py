@@ -42,6 +42,7 @@ class _Progress:
     at: int = 0
     bound: dict[str, str] = field(default_factory=dict)
     visited: set[tuple[int, str]] = field(default_factory=set)
+    again: bool = False
 
 
 class CaseGuidedActor:
@@ -212,7 +213,7 @@ class CaseGuidedActor:
 
     def _follow(self, experience: Experience, actions: Sequence[Action]) -> Decision | None:
         """The next action of a guide; another guide when it cannot be followed."""
-        for _ in range(len(self._guides) + 1):
+        for _ in range(2 * len(self._guides) + 2):
             progress = self._progress
             if progress is None:
                 if self._follows >= len(self._guides):
@@ -223,8 +224,18 @@ class CaseGuidedActor:
             decision = self._next(experience, progress, actions)
             if decision is not None:
                 return decision
-            self._progress = None
+            self._progress = self._once_more(progress)
         return None
+
+    def _once_more(self, progress: _Progress) -> _Progress | None:
+        """What of a guide that ran out is worth doing again, now that the rest is done: the steps
+        that brought nothing together, since what they need may not have been there."""
+        ran_out = progress.at >= len(progress.guide.steps)
+        steps = tuple(step for step in progress.guide.steps[:-1] if len(step.slots) == 1)
+        if not ran_out or progress.again or not steps:
+            return None
+        guide = Guide(progress.guide.case, steps, progress.guide.score)
+        return _Progress(guide, bound=progress.bound, again=True)
 
     def _skip_done(self, progress: _Progress, actions: Sequence[Action]) -> None:
         """A guide begun late skips its first step if it was made already and still holds."""

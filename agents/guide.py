@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ..memory import Case, Rule
-from ..memory.entities import Action, Mention, kinds_in, mentions, parse_action, stem, words
+from ..memory.entities import (
+    Action,
+    Mention,
+    kinds_in,
+    mentions,
+    parse_action,
+    stem,
+    stems,
+    words,
+)
 from ..memory.mining import USUAL, Judged, calls, plan_steps
 from ..memory.skeleton import Step as PlanStep
 from ..memory.skeleton import bare
@@ -23,6 +32,8 @@ ASTRAY = 1.0
 """What it loses for one that only words of other goals call for."""
 
 
+SAME_WORD = 0.8
+"""Confidence that a word of a goal calls for the action that is called so."""
 SURE = 0.75
 """Confidence from which an action is left alone because nothing comes of it."""
 
@@ -176,7 +187,27 @@ class Experience:
             if rule.form == "achieves" and rule.data.get("by") == "goal":
                 pair = str(rule.data.get("change")), str(rule.data.get("action"))
                 called[pair] = rule.confidence
+        for template in self._templates(rules):
+            # A goal that uses the word of an action most likely asks for it.
+            for word in stems(template):
+                if any(word in stems(goal) for goal in (self.goal, *self._goals(rules))):
+                    called.setdefault((word, template), SAME_WORD)
         return called
+
+    def _templates(self, rules: Sequence[Rule]) -> set[str]:
+        """Of the actions of successes and plans that bring things together."""
+        found = {
+            action.template
+            for case in self._won
+            for action in self._parsed[case.id]
+            if len(action.things) > 1
+        }
+        plans = [plan_steps(rule.data) for rule in rules if rule.form == "plan"]
+        return found | {step.template for steps in plans for step in steps if len(step.slots) > 1}
+
+    def _goals(self, rules: Sequence[Rule]) -> list[str]:
+        told = [str(rule.data.get("goal", "")) for rule in rules if rule.form == "plan"]
+        return [*told, *(case.task for case in self._won)]
 
     def _known_kinds(self, rules: Sequence[Rule], around: Sequence[Mention]) -> set[str]:
         kinds = {thing.kind for thing in around}
