@@ -165,15 +165,18 @@ class Experience:
             if rule.form == "never_works" and rule.confidence > SURE
         }
         self._calls = self._called(rules)
-        self._open = {
-            (step.template, place)
-            for rule in rules
-            if rule.form == "plan"
-            for step in plan_steps(rule.data)
-            for place, slot in enumerate(step.slots)
-            if not slot.goal and not slot.kind
-        }
+        self._open = self._open_slots(rules)
         self.heads = Counter(action.head for case in self._won for action in self._parsed[case.id])
+
+    def _open_slots(self, rules: Sequence[Rule]) -> set[tuple[str, int]]:
+        """Templates and slots that more trials say may take any kind than say what takes it."""
+        said: Counter[tuple[str, int]] = Counter()
+        for rule in rules:
+            for step in plan_steps(rule.data) if rule.form == "plan" else ():
+                for place, slot in enumerate(step.slots):
+                    free = not slot.goal and not slot.kind
+                    said[step.template, place] += rule.support if free else -rule.support
+        return {slot for slot, votes in said.items() if votes > 0}
 
     def _called(self, rules: Sequence[Rule]) -> Mapping[tuple[str, str], float]:
         """Which action a word of a goal calls for, as insights say and as the cases show."""
@@ -405,12 +408,14 @@ class Experience:
         steps = []
         for step in plan_steps(rule.data):
             slots = []
-            for slot in step.slots:
+            for place, slot in enumerate(step.slots):
                 if slot.goal > len(kinds):
                     return Guide(rule.id, (), 0.0)
                 stands_for = f"{slot.goal}.{slot.which}" if slot.goal else slot.kind
                 kind = kinds[slot.goal - 1] if slot.goal else slot.kind
                 need = Need.GOAL if slot.goal else Need.FIXED if slot.kind else Need.FREE
+                if (step.template, place) in self._open:
+                    need = Need.FREE
                 slots.append(Slot(kind, need, stands_for))
             steps.append(Step(step.template, step.head, tuple(slots)))
         its = frozenset(stem(word) for word in words(str(rule.data.get("goal", ""))))
@@ -460,7 +465,9 @@ class Experience:
         mapping: Mapping[str, str],
     ) -> Slot:
         # That the goal names what stands here may be chance, where it seldom does.
-        usual = len(action.things) == 1 or self._named[action.head, place] >= USUAL
+        named_here = self._named[action.head, place] >= USUAL
+        usual = named_here and (action.template, place) not in self._open
+        usual = usual or len(action.things) == 1
         if thing.kind in named and usual:
             return Slot(mapping.get(thing.kind, thing.kind), Need.GOAL, thing.name)
         varied = len(self._slots[action.head, place]) > 1 or (action.template, place) in self._open
