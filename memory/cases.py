@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from ..graph import Hop, LinkType, Outcome, Record, Tier, View
 from .recall import Case, CaseStep, Placement
@@ -96,6 +97,20 @@ def without_observations(case: Case) -> Case:
         tuple(CaseStep(step.action, "", step.role) if step.action else step for step in case.steps),
         case.score,
     )
+
+
+def projections(case: Case, role: str) -> list[Case]:
+    """A case as one role needs it: whole, and, where that does not fit, what concerns the role.
+
+    The steps of a role and those right before them, which they answered to.
+    """
+    own = [number for number, step in enumerate(case.steps) if step.role == role]
+    if not role or not own or len(own) == len(case.steps):
+        return [case]
+    near = {number for at in own for number in (at - 1, at)}
+    kept = tuple(step for number, step in enumerate(case.steps) if number in near)
+    alone = tuple(case.steps[number] for number in own)
+    return [case, *(replace(case, steps=steps) for steps in (kept, alone))]
 
 
 def trial_candidate(

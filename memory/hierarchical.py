@@ -23,7 +23,14 @@ from ..graph import (
     similar,
 )
 from .baselines import JUDGED, TRIALS, NoMemory, rank_trials
-from .cases import case_of, group_steps, steps_hop, trial_candidate, without_observations
+from .cases import (
+    case_of,
+    group_steps,
+    projections,
+    steps_hop,
+    trial_candidate,
+    without_observations,
+)
 from .condense import condense
 from .insights import INSIGHTS, Vote, helpfulness, learn, offered, search_insights
 from .recall import Case, CaseStep, Placement, Recall
@@ -164,7 +171,7 @@ def _rank_trials(
         candidate = trial_candidate(
             record,
             # What was seen where is in the insights; an example needs only what was done.
-            [without_observations(core)],
+            projections(without_observations(core), cue.role),
             {**scores, "credit": helpfulness(record, cue.role), "final": final},
             path,
         )
