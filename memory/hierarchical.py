@@ -34,6 +34,7 @@ from .cases import (
 from .condense import condense
 from .insights import INSIGHTS, Vote, helpfulness, learn, offered, search_insights
 from .recall import Case, CaseStep, Placement, Recall
+from .remine import remine
 from .strategy import Candidate, ClosedTrial, Cue
 
 SEEDS = 12
@@ -130,6 +131,10 @@ class Hierarchical(NoMemory):
         ops += _led_to(trial, receipts)
         ops += await learn(view, trial, [other for other, _ in like])
         return ops
+
+    async def maintain(self, view: View) -> Sequence[Op]:
+        """Mine again from all trials; insights that nobody speaks for any more are archived."""
+        return await remine(view)
 
 
 def _expand(

@@ -31,7 +31,7 @@ from ..graph import (
 from .cases import action_of, case_of
 from .condense import condense, reduced
 from .entities import same_kind, stem, stems, words
-from .mining import Judged, contrast, judge, mine, plan_steps
+from .mining import Judged, MinedRule, contrast, judge, mine, plan_steps
 from .recall import Placement, Rule
 from .scoring import bm25
 from .strategy import Candidate, ClosedTrial, Cue, Form
@@ -114,7 +114,7 @@ def offered(
 
 def _about(record: Record, task: str, searched: Candidates) -> float:
     """How much an insight speaks of the task; where something is found must be of what it names."""
-    data = _data(record)
+    data = insight_data(record)
     thing, change = data.get("thing"), data.get("change")
     if isinstance(thing, str) and not any(same_kind(word, thing) for word in words(task)):
         return 0.0
@@ -151,13 +151,14 @@ def _rule(record: Record, trusted: float) -> Rule:
         id=record.id,
         text=record.text,
         form=str(record.data.get("form", "")),
-        data=dict(_data(record)),
+        data=dict(insight_data(record)),
         confidence=trusted,
         support=record.support,
     )
 
 
-def _data(record: Record) -> Mapping[str, Any]:
+def insight_data(record: Record) -> Mapping[str, Any]:
+    """The arguments of an insight."""
     data = record.data.get("data", {})
     return data if isinstance(data, Mapping) else {}
 
@@ -198,15 +199,15 @@ async def learn(view: View, trial: ClosedTrial, like: Sequence[Record]) -> list[
         actions = await _as_followed(view, trial, actions)
     this = Judged.of(trial.record.id, trial.record.text, won, actions)
     others = [judged for record in like if (judged := judged_of(record)) is not None]
-    evidence = _Evidence(trial.record)
+    evidence = Evidence()
     for rule in mine(this, case):
-        evidence.add(rule.form, rule.text, rule.data, {this.id: rule.holds})
+        evidence.add(trial.record, rule, {this.id: rule.holds})
     for found in contrast(this, others):
         said = dict.fromkeys(found.supports, True) | dict.fromkeys(found.refutes, False)
-        evidence.add(found.rule.form, found.rule.text, found.rule.data, said)
+        evidence.add(trial.record, found.rule, said)
     for record in known.records.values() if known else ():
         if record.tier is Tier.INSIGHT and record.id not in evidence.said:
-            says = judge(str(record.data.get("form", "")), _data(record), this, case)
+            says = judge(str(record.data.get("form", "")), insight_data(record), this, case)
             if says is not None:
                 evidence.said[record.id] = {this.id: says}
     there = frozenset(known.records) if known else frozenset()
@@ -219,7 +220,7 @@ async def learn(view: View, trial: ClosedTrial, like: Sequence[Record]) -> list[
 def _dull(known: Walk | None) -> frozenset[str]:
     """Templates of actions of which nothing ever comes, as far as the like trials say."""
     return frozenset(
-        str(_data(record).get("action"))
+        str(insight_data(record).get("action"))
         for record in (known.records.values() if known else ())
         if record.data.get("form") == "never_works" and confidence(record) >= SURELY_DULL
     )
@@ -235,7 +236,7 @@ async def _as_followed(view: View, trial: ClosedTrial, actions: list[str]) -> li
     records = await view.get([str(id_) for id_ in used][:1])
     for record in records.values():
         if record.tier is Tier.INSIGHT:
-            followed = plan_steps(_data(record))
+            followed = plan_steps(insight_data(record))
         else:
             other = judged_of(record)
             followed = other.skeleton.steps if other is not None and other.won else ()
@@ -251,27 +252,38 @@ def judged_of(record: Record) -> Judged | None:
     return Judged.of(record.id, record.text, won, record.summary.split("\n"))
 
 
-class _Evidence:
-    """What is said for and against insights: per insight, by which trial."""
+class Evidence:
+    """What is said for and against insights.
 
-    def __init__(self, trial: Record) -> None:
-        self._trial = trial
+    Attributes:
+        records: Insights that somebody speaks for, by id.
+        said: Per id, what each trial says.
+    """
+
+    def __init__(self) -> None:
         self.records: dict[str, Record] = {}
         self.said: dict[str, dict[str, bool]] = {}
 
-    def add(self, form: str, text: str, data: Mapping[str, Any], said: Mapping[str, bool]) -> None:
-        id_ = digest("insight", self._trial.scope, form, dict(data))
-        if any(said.values()):
+    def add(self, trial: Record, rule: MinedRule, said: Mapping[str, bool]) -> None:
+        """Note what trials say of a rule.
+
+        Args:
+            trial: Whose scope it is, and who said it first.
+            rule: The insight.
+            said: Per trial, whether it speaks for it or against it.
+        """
+        id_ = digest("insight", trial.scope, rule.form, dict(rule.data))
+        if any(said.values()) and id_ not in self.records:
             # What nobody speaks for is not worth a record; evidence against one that is there
             # still counts.
             self.records[id_] = Record(
                 id=id_,
                 tier=Tier.INSIGHT,
                 kind="rule",
-                text=text,
-                scope=self._trial.scope,
-                provenance=Provenance(trial=self._trial.id, run=self._trial.provenance.run),
-                data={"form": form, "data": dict(data)},
+                text=rule.text,
+                scope=trial.scope,
+                provenance=Provenance(trial=trial.id, run=trial.provenance.run),
+                data={"form": rule.form, "data": dict(rule.data)},
             )
         self.said.setdefault(id_, {}).update(said)
 

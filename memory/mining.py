@@ -313,6 +313,19 @@ def contrast(trial: Judged, others: Sequence[Judged]) -> tuple[Contrast, ...]:
     return (*_words(won), *_plans(trial, won))
 
 
+def contrast_all(trials: Sequence[Judged]) -> tuple[Contrast, ...]:
+    """What all trials together say, each plan once; see `contrast`."""
+    won = [one for one in trials if one.won and one.skeleton.steps]
+    plans: dict[tuple[str, tuple[Step, ...]], list[str]] = {}
+    for trial, general in zip(won, _generalised(won), strict=True):
+        if len(general) <= LONGEST_PLAN:
+            plans.setdefault((trial.skeleton.pattern, general), []).append(trial.id)
+    return (
+        *_words(won),
+        *(Contrast(plan_rule(*plan), tuple(alike), ()) for plan, alike in plans.items()),
+    )
+
+
 def calls(trials: Sequence[Judged]) -> dict[tuple[str, str], float]:
     """Per word of a goal and template of an action it calls for, how surely, in [0, 1]."""
     won = [one for one in trials if one.won and one.skeleton.steps]
@@ -349,15 +362,19 @@ def _share(n: int, of: Sequence[Judged]) -> float:
 def _plans(trial: Judged, won: Sequence[Judged]) -> Iterator[Contrast]:
     if trial not in won or len(trial.skeleton.steps) > LONGEST_PLAN:
         return
-    all_steps = [one.skeleton.steps for one in won]
-    general = generalise(trial.skeleton.steps, all_steps)
-    alike = [
+    general = dict(zip((one.id for one in won), _generalised(won), strict=True))
+    alike = tuple(
         one.id
         for one in won
-        if one.skeleton.pattern == trial.skeleton.pattern
-        and generalise(one.skeleton.steps, all_steps) == general
-    ]
-    yield Contrast(plan_rule(trial.skeleton.pattern, general), tuple(alike), ())
+        if one.skeleton.pattern == trial.skeleton.pattern and general[one.id] == general[trial.id]
+    )
+    yield Contrast(plan_rule(trial.skeleton.pattern, general[trial.id]), alike, ())
+
+
+def _generalised(won: Sequence[Judged]) -> list[tuple[Step, ...]]:
+    """The steps of each success with the slots open that others filled otherwise."""
+    uses = _Uses(step for one in won for step in one.skeleton.steps)
+    return [uses.open(one.skeleton.steps) for one in won]
 
 
 def _calls_for(word: str, template: str) -> MinedRule:
@@ -441,26 +458,33 @@ def generalise(steps: Sequence[Step], others: Iterable[Sequence[Step]]) -> tuple
         steps: Of one trial.
         others: Those of the successes of its cluster, with its own.
     """
-    filled: dict[tuple[str, int], Counter[str]] = defaultdict(Counter)
-    named: Counter[tuple[str, int]] = Counter()
-    for other in others:
-        for step in other:
-            for place, slot in enumerate(step.slots):
-                filled[step.template, place][slot.kind] += 1
-                named[step.template, place] += slot.goal > 0
+    return _Uses(step for other in others for step in other).open(steps)
 
-    def general(step: Step, place: int, slot: Slot) -> Slot:
-        uses = filled[step.template, place]
-        usual = named[step.template, place] >= USUAL * uses.total()
+
+class _Uses:
+    """What stood in the slots of steps."""
+
+    def __init__(self, steps: Iterable[Step]) -> None:
+        self._filled: dict[tuple[str, int], Counter[str]] = defaultdict(Counter)
+        self._named: Counter[tuple[str, int]] = Counter()
+        for step in steps:
+            for place, slot in enumerate(step.slots):
+                self._filled[step.template, place][slot.kind] += 1
+                self._named[step.template, place] += slot.goal > 0
+
+    def open(self, steps: Sequence[Step]) -> tuple[Step, ...]:
+        return tuple(
+            Step(
+                step.template,
+                tuple(self._general(step, place, slot) for place, slot in enumerate(step.slots)),
+            )
+            for step in steps
+        )
+
+    def _general(self, step: Step, place: int, slot: Slot) -> Slot:
+        uses = self._filled[step.template, place]
+        usual = self._named[step.template, place] >= USUAL * uses.total()
         if slot.goal and (usual or len(step.slots) == 1):
             return Slot(slot.goal, slot.which)
         # That the goal names what stands here may be chance, where it seldom does.
         return Slot(kind=slot.kind if uses[slot.kind] == uses.total() else ANY)
-
-    return tuple(
-        Step(
-            step.template,
-            tuple(general(step, place, slot) for place, slot in enumerate(step.slots)),
-        )
-        for step in steps
-    )

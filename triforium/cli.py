@@ -384,6 +384,33 @@ def stats(
     console.print(table)
 
 
+@app.command()
+def maintain(
+    store: StoreOption = DEFAULT_STORE,
+    scope: ScopeOption = "",
+    strategy: Annotated[
+        str, typer.Option("--strategy", help="The memory strategy that keeps house.")
+    ] = "hierarchical",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
+    ] = False,
+) -> None:
+    """Mine the insights again from all trials, and archive those that no trial speaks for."""
+    from .memory import Memory
+
+    async def keep_house(opened: Store) -> dict[str, int]:
+        places = [scope] if scope else (await opened.statistics("")).scopes
+        done = {}
+        for place in places:
+            memory = Memory(opened, scope=place, strategy=strategy)
+            done[place] = await memory.maintain(dry_run=dry_run)
+        return done
+
+    for place, count in _run(_looking(store, keep_house)).items():
+        would = "would be" if dry_run else "were"
+        typer.echo(f"{place}: {count:,} changes {would} made.")
+
+
 @app.command("export")
 def export_(
     path: Annotated[Path, typer.Argument(help="FILE.jsonl (lossless) or FILE.graphml.")],
