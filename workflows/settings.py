@@ -131,13 +131,16 @@ class Settings:
             raise InvalidInput(f"--baseline is one of {names}, not {self.baseline!r}.")
 
     def teams(self) -> tuple[Arm, ...]:
-        """The arms in full; a stale world has four for each strategy that remembers."""
+        """The arms in full: a strategy with play of its own is one without it and one with it; a
+        stale world has four for each strategy that remembers."""
         arms: list[Arm] = []
         for name in dict.fromkeys(self.arms):
             if name == NO_MEMORY:
                 arms.append(Arm(name, name))
             elif not self.stale:
-                arms.append(Arm(name, name, self.play))
+                arms.append(Arm(name, name))
+                if self.play:
+                    arms.append(Arm(f"{name}+{self.play}", name, self.play))
             else:
                 trials = self.trials
                 arms += [

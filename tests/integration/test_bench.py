@@ -29,7 +29,7 @@ from triforium.workflows.settings import Settings
 SETTINGS = Settings("household", arms=("hierarchical",), demonstrations=6, play=4, max_steps=12)
 (FOLD,) = draw_folds(SETTINGS)
 EXPERIENCE = plan(FOLD, SETTINGS)
-(ARM,) = SETTINGS.teams()
+_, ARM = SETTINGS.teams()
 RULES = Rules(FOLD.venue, FOLD.name, None, SETTINGS.max_steps, SETTINGS.tokens, 0)
 
 
@@ -144,17 +144,18 @@ async def test_a_whole_benchmark(tmp_path: Path) -> None:
     assert result["experience"] == {
         "all": {"demonstrations": 6, "mislabelled": 3, "played": 3, "misjudged": 2}
     }
-    assert set(result["paired"]) == {"exprag", "hierarchical:no-insights"}
+    names = ["exprag", "exprag+3", "hierarchical:no-insights", "hierarchical:no-insights+3"]
+    assert list(result["paired"]) == names
     assert {name: one["n"] for name, one in result["played"].items()} == {
-        "exprag": 3, "hierarchical:no-insights": 3,
+        "exprag+3": 3, "hierarchical:no-insights+3": 3,
     }  # fmt: skip
     items = rows(out / "items.jsonl")
-    assert len(items) == 9
+    assert len(items) == 15
     assert all({"goal_seen", "scene_seen", "seconds", "model_calls"} <= set(one) for one in items)
     goals = {task.id: task.goal for task in FOLD.tests}
     assert all(one["goal"] != goals[one["task"]] for one in items)
     (fold,) = draw_folds(settings)
-    for arm in settings.teams()[1:]:
+    for arm in settings.teams()[2::2]:
         counts = await outcomes(store_path(out, fold, arm))
         assert sum(counts.values()) == 9
         assert set(counts) <= {"success", "failure"}, "no test is in it"

@@ -57,7 +57,12 @@ def hierarchical(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int, int
                 asyncio.run(
                     run_bench(chosen, out=out, command="", console=quiet, cache=folder / "cache")
                 )
-                solved |= {(seed, item["task"]): item["success"] for item in items(out)}
+                arm = f"hierarchical+{own}" if own else "hierarchical"
+                solved |= {
+                    (seed, item["task"]): item["success"]
+                    for item in items(out)
+                    if item["arm"] == arm
+                }
             known[demonstrations, own] = solved
         return known[demonstrations, own]
 
