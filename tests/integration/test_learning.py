@@ -104,6 +104,6 @@ def test_more_demonstrations_make_it_better(hierarchical: Callable[[int, int], O
 
 
 def test_it_learns_from_its_own_play(hierarchical: Callable[[int, int], Outcomes]) -> None:
-    compared = against(hierarchical(4, 24), hierarchical(4, 0))
+    compared = against(hierarchical(8, 40), hierarchical(8, 0))
     assert compared.difference.value >= 0.1
     assert compared.better > compared.worse
