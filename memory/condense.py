@@ -88,7 +88,7 @@ def _without_put_back(steps: Sequence[CaseStep]) -> list[CaseStep]:
         made = [one for one in actions if len(one.things) > 1 and thing in one.things]
         if len(made) == 2 and made[0].things == made[1].things and made[0] != made[1]:
             drop.add(thing.name)
-    last = actions[-1] if actions else None
+    last = next((one for one in reversed(actions) if one.text), None)
     return [
         step
         for step, action in zip(steps, actions, strict=True)
@@ -116,7 +116,8 @@ def _core(case: Case) -> tuple[CaseStep, ...]:
         about = len(things) > 1 and any(thing.kind in named for thing in action.things)
         about = about or (action.template in meant and not things & needed)
         found = {thing.name for thing in mentions(step.observation)} & sought
-        if kept and not about and not things & needed and not found:
+        is_last = not any(other.action for other in kept)
+        if not is_last and not about and not things & needed and not found:
             continue
         if len(things) == 1 and not found and _repeats(step, kept):
             continue

@@ -118,8 +118,12 @@ def _about(record: Record, task: str, searched: Candidates) -> float:
     thing, change = data.get("thing"), data.get("change")
     if isinstance(thing, str) and not any(same_kind(word, thing) for word in words(task)):
         return 0.0
-    if isinstance(change, str) and not {stem(word) for word in words(change)} <= stems(task):
-        return 0.0
+    if isinstance(change, str):
+        asked = {stem(word) for word in words(change)}
+        if not asked <= stems(task):
+            return 0.0
+        # A word that a goal asks with is kept as its stem; the task has to meet it as such.
+        task = " ".join(stem(word) if stem(word) in asked else word for word in words(task))
     return bm25(task, record, searched.statistics)
 
 

@@ -188,6 +188,8 @@ def plan_steps(data: Mapping[str, Any]) -> tuple[Step, ...]:
         for slot in row[1:]:
             if not isinstance(slot, list | tuple) or [type(one) for one in slot] != [int, int, str]:
                 return ()
+            if slot[0] < 0 or slot[1] < 0:
+                return ()
             slots.append(Slot(*slot))
         steps.append(Step(row[0], tuple(slots)))
     return tuple(steps)
@@ -446,8 +448,9 @@ def within(part: Sequence[Step], whole: Sequence[Step]) -> bool:
 
 def _same(step: Step, other: Step) -> bool:
     """Whether two steps are the same but for the kinds that stand where the goal names none."""
-    return step.template == other.template and all(
-        one.goal == two.goal for one, two in zip(step.slots, other.slots, strict=True)
+    return (step.template, [slot.goal for slot in step.slots]) == (
+        other.template,
+        [slot.goal for slot in other.slots],
     )
 
 

@@ -37,6 +37,7 @@ MAX_TRIALS = 2000
 MAX_INSIGHTS = 10_000
 CHUNK = 64
 RULES = Filter(kinds=frozenset({"rule"}), statuses=frozenset(Status))
+SILENCED = replace(JUDGED, statuses=frozenset({Status.QUARANTINED}))
 _EVIDENCE = {LinkType.SUPPORTS: True, LinkType.REFUTES: False}
 
 
@@ -59,7 +60,9 @@ async def remine(view: View) -> list[Op]:
         for record in await view.recent(tiers=INSIGHTS, k=MAX_INSIGHTS, where=RULES)
     }
     said, records = await _said(view, trials, there)
-    linked = await _linked(view, trials)
+    # Who is quarantined says nothing: what such a trial said is taken back.
+    silenced = await view.recent(tiers=TRIALS, k=MAX_TRIALS, where=SILENCED)
+    linked = await _linked(view, (*trials, *silenced))
     ops: list[Op] = [Add(record) for id_, record in records.items() if id_ not in there]
     ops += _links(said, linked, {*there, *records})
     ops += _statuses(said, linked, there)

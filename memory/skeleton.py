@@ -8,6 +8,7 @@ Two trials with equal skeletons did the same, whatever they did it with.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from .entities import Action, kinds_in, parse_action, same_kind, stem, words
 
 ANY = ""
 """A slot that takes things of any kind."""
+_SLOT = re.compile(r"(?<!\w)_(?!\w)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +53,7 @@ class Step:
 
     def __str__(self) -> str:
         filled = iter(self.slots)
-        return " ".join(
-            str(next(filled)) if word == "_" else word for word in self.template.split(" ")
-        )
+        return _SLOT.sub(lambda found: str(next(filled, found[0])), self.template)
 
 
 @dataclass(frozen=True, slots=True)

@@ -220,8 +220,14 @@ class Suspicious(OpenGuard):
 async def test_the_guard_screens_before_selection_and_slots_refill() -> None:
     async with Memory.open("sqlite://", guard=Suspicious(), hold_out=0.0) as memory:
         await lived(memory, "make the fish cold", *COLD)
-        await lived(memory, "make the soup cold", ("chill soup 1 with ice 1", "Cold."))
-        recalled = await memory.recall("make the fish cold", budget=40)
+        soup = ("go to box 1", "In box 1: soup 1."), ("chill soup 1 with ice 1", "It is cold.")
+        await lived(memory, "make the soup cold", *soup)
+        unguarded = Memory(memory.store, embedder=memory.embedder, hold_out=0.0)
+        budget = 0
+        while not (first := await unguarded.recall("make the fish cold", budget=budget)).cases:
+            budget += 10
+        assert [case.task for case in first.cases] == ["make the fish cold"], "room for one"
+        recalled = await memory.recall("make the fish cold", budget=budget)
         assert [case.task for case in recalled.cases] == ["make the soup cold"]
         assert any("fishy" in one.reason for one in recalled.rejected)
         with pytest.raises(InvalidInput, match="guard refuses"):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
+
 from triforium import Outcome
 from triforium.agents import CaseGuidedActor, Critic, Planner
 from triforium.agents.guide import Experience, Need
 from triforium.memory import Case, CaseStep, Rule, mentions
-from triforium.memory.condense import condense
 from triforium.memory.entities import kinds_in, parse_action, same_kind
 
 
@@ -157,46 +158,151 @@ def test_the_critic_sees_to_and_fro() -> None:
     assert not Critic().objection("hop b 1", news, ["hop a 1", "hop b 1"])
 
 
-def _core(steps: Sequence[tuple[str, str]], task: str) -> list[str]:
-    return [step.action for step in condense(case(task, *steps)).steps]
+def test_the_critic_lets_an_action_pass_again_once_something_is_new() -> None:
+    critic, offered = Critic(), ["prise quux 1", "hop quux 1", "hop quux 2"]
+    stuck = [("prise quux 1", "Locked.")] * 2
+    assert critic.objection("prise quux 1", stuck, offered)
+    changed = [*stuck, ("grab tine 1 off quux 1", "Grabbed.")]
+    assert not critic.objection("prise quux 1", changed, offered)
+    looped = [*changed, ("prise quux 1", "Locked."), ("hop quux 2", "At quux 2.")]
+    assert not critic.objection("prise quux 1", looped, offered), "quux 2 was new"
+    looped += [("prise quux 1", "Locked."), ("hop quux 2", "At quux 2.")]
+    assert critic.objection("prise quux 1", looped, offered), "now it is not"
 
 
-def test_condensing_drops_what_was_looked_at_in_vain() -> None:
-    found = [
-        ("hop quux 1", "At quux 1: nothing."),
-        ("hop plinth 1", "At plinth 1: blip 3."),
-        ("grab blip 3 off plinth 1", "Grabbed."),
-        ("hop quux 2", "At quux 2: nothing."),
-        ("hop fnord 2", "At fnord 2."),
-        ("drop blip 3 at fnord 2", "Dropped."),
-    ]
-    assert _core(found, "zorp a blip to the fnord") == [
-        "hop plinth 1",
-        "grab blip 3 off plinth 1",
-        "hop fnord 2",
-        "drop blip 3 at fnord 2",
-    ]
+# --- what experience says of a goal ---------------------------------------------------------------
+
+GOAL = "zorp a snib to the fnord"
+SMOULDER = ("smoulder blip 3 with gleeb 1", "Warm.")
 
 
-def test_condensing_keeps_where_the_last_thing_was_found() -> None:
-    lit = [
-        ("hop quux 1", "At quux 1: blip 3."),
-        ("grab blip 3 off quux 1", "Grabbed."),
-        ("hop plinth 1", "At plinth 1: a glow 2 stands here."),
-        ("light glow 2", "It shines."),
-    ]
-    assert _core(lit, "see a blip by the glow") == [action for action, _ in lit]
+def carried(number: int, *between: tuple[str, str], won: bool = True, score: float = 0.5) -> Case:
+    """A blip brought to a fnord, each from another place, with steps in between."""
+    grab = (f"grab blip 3 off quux{'abcdefgh'[number]} 1", "Grabbed.")
+    drop = ("drop blip 3 at fnord 2", "Dropped.")
+    made = case("zorp a blip to the fnord", grab, *between, drop, won=won, score=score)
+    return Case(f"{number}{len(between)}", made.task, made.outcome, made.steps, made.score)
 
 
-def test_condensing_a_failure_keeps_its_end() -> None:
-    steps = [(f"hop quux {n}", "") for n in range(9)]
-    kept = condense(case("zorp", *steps, won=False)).steps
-    assert [step.action for step in kept] == [f"hop quux {n}" for n in range(5, 9)]
+def templates(cases: Sequence[Case], rules: Sequence[Rule] = ()) -> list[list[str]]:
+    """The steps of the guides to a goal, best first."""
+    guides = Experience(GOAL, cases, rules, mentions("fnord 1, snib 7")).guides()
+    return [[step.template for step in guide.steps] for guide in guides]
 
 
-def test_utterances_are_not_condensed() -> None:
-    talk = Case("t", "t", Outcome.success(), (CaseStep("", "hello"), CaseStep("", "hello")))
-    assert condense(talk) == talk
+PLAIN = ["grab _ off _", "drop _ at _"]
+WARM = ["grab _ off _", "smoulder _ with _", "drop _ at _"]
+
+
+def test_several_cases_outvote_an_odd_one_that_fits_a_little_better() -> None:
+    odd = carried(0, SMOULDER, score=0.6)
+    alone = templates([odd, carried(1)])
+    assert alone[0] == WARM, "one against one the better fit goes first"
+    assert templates([odd, *(carried(n) for n in range(1, 6))])[0] == PLAIN
+    assert WARM in templates([odd, *(carried(n) for n in range(1, 6))]), "it stays for later"
+
+
+def test_a_plan_that_failed_is_vain_but_not_if_it_was_won_with_too() -> None:
+    lost = carried(7, won=False)
+    assert templates([lost, carried(0, SMOULDER)]) == [WARM]
+    assert templates([], [PLAN]) == [PLAIN]
+    assert templates([lost], [PLAN]) == [], "not even if an insight says so"
+    both = templates([lost, carried(1), carried(2), carried(0, SMOULDER)])
+    assert both[0] == PLAIN, "the failure may be mislabelled, or of other causes"
+
+
+PLAN = Rule(
+    "plan",
+    "To zorp a (1) to the (2): grab (1) off any; drop (1) at (2)",
+    "plan",
+    {
+        "goal": "zorp a (1) to the (2)",
+        "steps": [
+            ["grab _ off _", [1, 0, ""], [0, 0, ""]],
+            ["drop _ at _", [1, 0, ""], [2, 0, ""]],
+        ],
+    },
+    0.9,
+    5,
+)
+
+
+def test_a_plan_insight_leads_without_any_case() -> None:
+    world = Nonsense({"snib 7": "quux 2"}, ("snib", "fnord"))
+    actor = CaseGuidedActor(goal=GOAL, cases=[], rules=[PLAN])
+    done = play(world, actor)
+    assert done[-3:] == ["grab snib 7 off quux 2", "hop fnord 1", "drop snib 7 at fnord 1"]
+
+
+@pytest.mark.parametrize("goal", [-7, 30, 10**9])
+def test_a_plan_for_more_kinds_than_the_goal_names_is_not_followed(goal: int) -> None:
+    broken = Rule("x", "?", "plan", {"goal": "zorp", "steps": [["grab _", [goal, 0, ""]]]}, 1.0, 1)
+    assert templates([], [broken]) == []
+
+
+def test_a_word_of_the_goal_calls_for_the_steps_that_it_asks_for() -> None:
+    """The one case with the step is worded otherwise, so it fits worse but for the insight."""
+    made = carried(0, SMOULDER)
+    warm = Case("w", "bring one scorched blip over to a fnord", made.outcome, made.steps, 0.5)
+    cases = [*(carried(n) for n in range(1, 4)), warm]
+    data = {"action": "smoulder _ with _", "change": "toas", "by": "goal"}
+    calls = Rule("c", "?", "achieves", data, 0.95, 20)
+
+    def first(goal: str, rules: list[Rule]) -> list[str]:
+        (best, *_) = Experience(goal, cases, rules, mentions("fnord 1, snib 7")).guides()
+        return [step.template for step in best.steps]
+
+    assert first("zorp a toasty snib to the fnord", []) == PLAIN
+    assert first("zorp a toasty snib to the fnord", [calls]) == WARM
+    assert first(GOAL, [calls]) == PLAIN
+
+
+def test_a_kind_of_the_goal_that_is_met_late_is_put_into_the_steps_then() -> None:
+    """Nobody has met a snib before, and the goal has another unknown word that names nothing."""
+    experience = Experience("zorp a murky snib to the fnord", [BLIP, GLAM], (), mentions("fnord 1"))
+
+    def wanted() -> set[str]:
+        steps = experience.guides()[0].steps
+        return {slot.kind for step in steps for slot in step.slots if slot.need is Need.GOAL}
+
+    assert "snib" not in experience.goal_kinds
+    assert experience.learn_kind("snib")
+    assert experience.goal_kinds == ("snib", "fnord")
+    assert wanted() == {"snib", "fnord"}
+    assert not experience.learn_kind("snib"), "known by now"
+    assert not experience.learn_kind("wump"), "the goal does not name it"
+
+
+def test_what_is_met_late_is_used_by_the_actor() -> None:
+    world = Nonsense({"murk 1": "plinth 1", "snib 7": "quux 2"}, ("snib", "fnord"))
+    goal = "zorp a gloomy snib to the fnord"
+    done = play(world, CaseGuidedActor(goal=goal, cases=[BLIP, GLAM]))
+    assert world.won, done
+    assert "grab murk 1 off plinth 1" not in done
+
+
+def test_what_never_works_is_left_alone_while_there_is_anything_else() -> None:
+    dull = Rule("d", "?", "never_works", {"action": "poke _"}, 0.95, 20)
+    unsure = Rule("d", "?", "never_works", {"action": "poke _"}, 0.6, 2)
+
+    def done(rule: Rule) -> list[str]:
+        actor = CaseGuidedActor(goal="make merry", cases=[], rules=[rule], seed=1)
+        history: list[tuple[str, str]] = []
+        for _ in range(12):
+            offered = ["poke quux 1", "poke quux 2", "tickle quux 1", "tickle quux 2"]
+            decision = actor.act("Nothing happens.", offered, history)
+            history.append((decision.action, "Nothing happens."))
+        return [action.split()[0] for action, _ in history]
+
+    assert "poke" not in done(dull)
+    assert "poke" in done(unsure)
+    only = CaseGuidedActor(goal="make merry", cases=[], rules=[dull])
+    assert only.act("", ["poke quux 1"], []).action == "poke quux 1"
+
+
+def test_the_order_of_equals_in_a_recall_does_not_change_the_guides() -> None:
+    cases = [carried(n) for n in range(3)] + [carried(n, SMOULDER) for n in range(3, 5)]
+    assert templates(cases) == templates(cases[::-1])
 
 
 def test_actions_become_templates() -> None:
