@@ -16,6 +16,7 @@ from ..memory import Case, Rule, mentions
 from ..memory.entities import Action, parse_action, stem, words
 from ..memory.skeleton import bare
 from .guide import Experience, Guide, Need, Slot, Step
+from .imitate import Imitator, by_words
 from .sequence import SequenceFollower
 
 
@@ -72,6 +73,7 @@ class CaseGuidedActor:
         self._rules = rules
         self._plan = tuple(plan)
         self._random = random.Random(seed)
+        self._imitator = Imitator(goal, cases) if by_words(cases) else None
         self._follower = (
             SequenceFollower(goal=goal, cases=cases, rules=rules, seed=seed)
             if mentions(goal)
@@ -171,6 +173,10 @@ class CaseGuidedActor:
             history: (action, observation) pairs so far.
             vetoed: Actions that a critic sent back.
         """
+        if self._imitator is not None:
+            proposed = self._imitator.propose(actions, history, vetoed)
+            if proposed is not None:
+                return Decision(*proposed)
         if self._follower is not None:
             choice = self._follower.choose(observation, actions, history, vetoed)
             return Decision(choice.action, choice.reason, choice.case)

@@ -34,8 +34,11 @@ def condense(case: Case, dull: frozenset[str] = frozenset()) -> Case:
     """
     if not any(step.action for step in case.steps):
         return case
-    if mentions(case.task) and case.outcome.succeeded:
-        # A goal that names single things may need any of the steps: kinds tell nothing here.
+    acted = [step for step in case.steps if step.action]
+    numbered = sum(bool(mentions(step.action)) for step in acted)
+    if case.outcome.succeeded and (mentions(case.task) or 2 * numbered < len(acted)):
+        # Where the goal names single things, or actions name things without numbers, kinds tell
+        # nothing: any of the steps may be needed.
         return case
     if not case.outcome.succeeded:
         return replace(case, steps=_vain(case))

@@ -150,6 +150,19 @@ def _alfworld_scene(task: Task) -> str:
     return task.id.partition("/")[0].rpartition("-")[2]
 
 
+def _scienceworld(venue: Venue) -> World:
+    from .scienceworld import ScienceWorld
+
+    return ScienceWorld(split=venue.folder or "test")
+
+
+def _scienceworld_folds(settings: Settings) -> list[Fold]:
+    """Variations for training are the experience for those for testing."""
+    shown, venue = Venue("scienceworld", "train"), Venue("scienceworld", "test")
+    experience, tests = shown.open().tasks(EVERY), venue.open().tasks(EVERY)
+    return [Fold("all", venue, shown, tuple(experience), tuple(tests))]
+
+
 def _pddl(venue: Venue) -> World:
     from .pddl import PDDL
 
@@ -170,6 +183,7 @@ def _pddl_folds(settings: Settings) -> list[Fold]:
 
 BENCHMARKS: dict[str, Benchmark] = {
     "alfworld": Benchmark(_alfworld, _alfworld_folds, _alfworld_scene, needs="games"),
+    "scienceworld": Benchmark(_scienceworld, _scienceworld_folds),
     "pddl": Benchmark(_pddl, _pddl_folds, needs="data"),
     "household": Benchmark(
         _household, _household_folds, lambda task: str(task.data.get("layout", ""))
