@@ -7,6 +7,7 @@ has variations, which the package splits into train, dev and test.
 from __future__ import annotations
 
 import asyncio
+import logging
 import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -83,7 +84,7 @@ class ScienceWorld:
                 )
             by_kind = [self._of_kind(simulator, kind) for kind in self.kinds]
         finally:
-            simulator.close()
+            end(simulator)
         most = max(len(tasks) for tasks in by_kind)
         turns = [tasks[turn] for turn in range(most) for tasks in by_kind if turn < len(tasks)]
         return turns[:n]
@@ -108,7 +109,7 @@ class ScienceWorld:
                 simulator.reset()
                 return [str(action) for action in simulator.get_gold_action_sequence()]
             finally:
-                simulator.close()
+                end(simulator)
 
         return await asyncio.to_thread(find)
 
@@ -130,7 +131,7 @@ class ScienceWorld:
 
 
 def start() -> Any:
-    """Start a simulator; its `close` ends it.
+    """Start a simulator; `end` ends it.
 
     Raises:
         MissingExtra: The package or Java is missing.
@@ -140,10 +141,27 @@ def start() -> Any:
     except ImportError:
         raise MissingExtra("ScienceWorld", "scienceworld") from None
     if shutil.which("java") is None:
-        raise InvalidInput(
-            "ScienceWorld's simulator needs Java; install a runtime (8 or newer)."
-        )
+        raise InvalidInput("ScienceWorld's simulator needs Java; install a runtime (8 or newer).")
+    for name in ("py4j", "scienceworld"):
+        # They tell of every port and task.
+        logging.getLogger(name).setLevel(logging.WARNING)
     return ScienceWorldEnv("", envStepLimit=STEP_LIMIT)
+
+
+def end(simulator: Any) -> None:
+    """End a simulator, its process and all that it holds. Ending it twice is a no-op."""
+    gateway = getattr(simulator, "_gateway", None)
+    if gateway is None:
+        return
+    process = gateway.java_process
+    simulator.close()
+    # It would close itself once more when it is collected, and complain that it is closed.
+    simulator.close = lambda: None
+    simulator._gateway = None
+    process.terminate()
+    process.wait(10)
+    process.stdin.close()
+    simulator._obj_tree_tempdir.cleanup()
 
 
 class ScienceWorldEnvironment:
@@ -193,7 +211,7 @@ class ScienceWorldEnvironment:
             return
         try:
             if simulator is not None:
-                await asyncio.get_running_loop().run_in_executor(worker, simulator.close)
+                await asyncio.get_running_loop().run_in_executor(worker, end, simulator)
         finally:
             worker.shutdown(wait=False)
 
@@ -232,7 +250,7 @@ class ScienceWorldEnvironment:
         # The simulator must not outlive an environment that nobody closed.
         if self._simulator is not None:
             with suppress(Exception):
-                self._simulator.close()
+                end(self._simulator)
 
 
 def _parts(task: Task) -> tuple[str, int, str]:
