@@ -159,7 +159,7 @@ class PDDLEnvironment:
             self._offered = {tell_action(one): one for one in self._task.applicable(self._state)}
         return Observation(
             text,
-            tuple(self._offered),
+            tuple(sorted(self._offered)),
             reward=float(self._over),
             progress=self._task.progress(self._state),
             won=self._over,

@@ -228,7 +228,9 @@ class ScienceWorldEnvironment:
             raise InvalidTask(f"ScienceWorld has no variation {variation} of {kind!r}.", task=kind)
         self._simulator.load(kind, variation, simplification)
         text, info = self._simulator.reset()
-        return Observation(f"{text}\n{info['inv']}".strip(), tuple(info["valid"]), progress=0.0)
+        return Observation(
+            f"{text}\n{info['inv']}".strip(), tuple(sorted(set(info["valid"]))), progress=0.0
+        )
 
     def _perform(self, action: str, before: Observation) -> Observation:
         if not action.strip():
@@ -239,7 +241,7 @@ class ScienceWorldEnvironment:
         won = info["score"] >= 100
         return Observation(
             str(text).strip(),
-            () if done else tuple(info["valid"]),
+            () if done else tuple(sorted(set(info["valid"]))),
             reward=float(won),
             progress=score,
             won=won,
