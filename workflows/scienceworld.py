@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -228,9 +228,8 @@ class ScienceWorldEnvironment:
             raise InvalidTask(f"ScienceWorld has no variation {variation} of {kind!r}.", task=kind)
         self._simulator.load(kind, variation, simplification)
         text, info = self._simulator.reset()
-        return Observation(
-            f"{text}\n{info['inv']}".strip(), tuple(sorted(set(info["valid"]))), progress=0.0
-        )
+        seen = f"{text}\n{info['inv']}".strip()
+        return Observation(seen, _offered(info), progress=0.0)
 
     def _perform(self, action: str, before: Observation) -> Observation:
         if not action.strip():
@@ -241,7 +240,7 @@ class ScienceWorldEnvironment:
         won = info["score"] >= 100
         return Observation(
             str(text).strip(),
-            () if done else tuple(sorted(set(info["valid"]))),
+            () if done else _offered(info),
             reward=float(won),
             progress=score,
             won=won,
@@ -253,6 +252,10 @@ class ScienceWorldEnvironment:
         if self._simulator is not None:
             with suppress(Exception):
                 end(self._simulator)
+
+
+def _offered(info: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(sorted({str(action) for action in info["valid"]}))
 
 
 def _parts(task: Task) -> tuple[str, int, str]:

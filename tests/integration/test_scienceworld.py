@@ -32,6 +32,18 @@ class TestScienceWorldConformance(EnvironmentConformance):
     def world(self) -> World:
         return SMALL
 
+    async def test_what_the_demonstration_does_is_admissible(
+        self, world: World, tasks: Sequence[Task]
+    ) -> None:
+        """The simulator knows actions by more names than it offers; what it offers is sorted."""
+        environment = world.environment()
+        try:
+            offered = (await environment.reset(tasks[0])).actions
+            assert offered
+            assert list(offered) == sorted(set(offered))
+        finally:
+            await environment.close()
+
 
 @needs_scienceworld
 @pytest.mark.timeout(180)
