@@ -4,6 +4,7 @@ steps. Only form is looked at, never the meaning of a word."""
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -154,6 +155,7 @@ class Experience:
             frozenset(one.template for one in self._parsed[case.id] if len(one.things) > 1)
             for case in self._like(won=True)
         ]
+        self._like_won += self._planned(rules)
         self.shows = {
             str(rule.data.get("action")): rule.confidence
             for rule in rules
@@ -349,6 +351,18 @@ class Experience:
             and bare(case.task, self.case_kinds(case)) == mine
         ]
 
+    def _planned(self, rules: Sequence[Rule]) -> list[frozenset[str]]:
+        """What plans for goals worded like this one do to several things, if more trials speak
+        for them than against: a failure among many successes is no reason to give them up."""
+        mine = bare(self.goal, self.goal_kinds)
+        return [
+            frozenset(step.template for step in plan_steps(rule.data) if len(step.slots) > 1)
+            for rule in rules
+            if rule.form == "plan"
+            and rule.confidence > 0.5
+            and stems(_unnumbered(str(rule.data.get("goal", "")))) == mine
+        ]
+
     def _completions(self, case: Case) -> set[frozenset[str]]:
         """What a trial did each time up to bringing together things that its goal names."""
         named = self.case_kinds(case)
@@ -538,3 +552,8 @@ def _without_errands(steps: Sequence[Step]) -> tuple[Step, ...]:
             continue
         kept.append(step)
     return tuple(kept)
+
+
+def _unnumbered(pattern: str) -> str:
+    """A plan's goal without the numbers that stand for kinds."""
+    return re.sub(r"\(\d+\)", " ", pattern)
