@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -206,7 +207,8 @@ def test_a_plan_that_failed_is_vain_but_not_if_it_was_won_with_too() -> None:
     lost = carried(7, won=False)
     assert templates([lost, carried(0, SMOULDER)]) == [WARM]
     assert templates([], [PLAN]) == [PLAIN]
-    assert templates([lost], [PLAN]) == [], "not even if an insight says so"
+    assert templates([lost], [PLAN]) == [PLAIN], "most trials speak for the insight"
+    assert templates([lost], [replace(PLAN, confidence=0.5)]) == []
     both = templates([lost, carried(1), carried(2), carried(0, SMOULDER)])
     assert both[0] == PLAIN, "the failure may be mislabelled, or of other causes"
 
