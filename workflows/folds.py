@@ -150,6 +150,17 @@ def _alfworld_scene(task: Task) -> str:
     return task.id.partition("/")[0].rpartition("-")[2]
 
 
+def _textworld(venue: Venue) -> World:
+    from .textworld_games import TextWorldGames
+
+    return TextWorldGames(Path(venue.folder))
+
+
+def _textworld_folds(settings: Settings) -> list[Fold]:
+    venue = Venue("textworld", str(settings.games))
+    return _halves(venue.open().tasks(EVERY), venue)
+
+
 def _scienceworld(venue: Venue) -> World:
     from .scienceworld import ScienceWorld
 
@@ -183,6 +194,7 @@ def _pddl_folds(settings: Settings) -> list[Fold]:
 
 BENCHMARKS: dict[str, Benchmark] = {
     "alfworld": Benchmark(_alfworld, _alfworld_folds, _alfworld_scene, needs="games"),
+    "textworld": Benchmark(_textworld, _textworld_folds, needs="games"),
     "scienceworld": Benchmark(_scienceworld, _scienceworld_folds),
     "pddl": Benchmark(_pddl, _pddl_folds, needs="data"),
     "household": Benchmark(
