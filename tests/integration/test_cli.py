@@ -176,7 +176,7 @@ def test_bench_draws_a_seed_and_keeps_it(folder: Path) -> None:
     result = json.loads((folder / "out" / "result.json").read_text())
     assert f"The seed is {result['seed']}." in told
     assert result["experience"]["all"]["demonstrations"] == 2
-    assert result["played"]["exprag"]["n"] == 1
+    assert result["played"]["exprag+1"]["n"] == 1
     assert f"The seed is {result['seed']}." in run(*arguments), "it goes on with the same"
 
 

@@ -199,7 +199,7 @@ TRIALS = (
 
 
 async def _mined(trials: Sequence[Lived]) -> dict[str, tuple[int, int]]:
-    async with Memory.open("sqlite://", embedder=None) as memory:
+    async with Memory.open("sqlite://", embedder=None, hold_out=0.0) as memory:
         for trial in trials:
             await live(memory, trial)
         await memory.maintain()
@@ -262,7 +262,9 @@ async def test_an_ablation_learns_the_same(memory: Memory) -> None:
         await live(memory, trial)
     for name in ABLATIONS:
         strategy = f"hierarchical:{name}"
-        async with Memory.open("sqlite://", strategy=strategy, embedder=None) as other:
+        async with Memory.open(
+            "sqlite://", strategy=strategy, embedder=None, hold_out=0.0
+        ) as other:
             for trial in TRIALS:
                 await live(other, trial)
             assert await counts(other) == await counts(memory), name

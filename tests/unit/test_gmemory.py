@@ -146,8 +146,12 @@ async def test_the_query_graph_is_followed_one_hop_only(memory: Memory) -> None:
 
 async def test_at_most_two_examples_and_one_counter_example(memory: Memory) -> None:
     trials = [await lived(memory, "take the pen", won=number % 2 == 0) for number in range(8)]
-    everything = [(trials[0].id, other.id, LinkType.LED_TO) for other in trials[1:]]
-    everything += [(trials[1].id, other.id, LinkType.LED_TO) for other in trials[2:]]
+    # Whichever two of the equals are found first, the hop reaches all others.
+    everything = [
+        (one.id, other.id, LinkType.LED_TO)
+        for number, one in enumerate(trials)
+        for other in trials[number + 1 :]
+    ]
     await link(memory, *everything)
     recalled = await memory.recall("take the pen")
     assert len(texts(recalled, Placement.EXAMPLE)) == 2
