@@ -30,8 +30,9 @@ async def test_the_first_run_fails_and_the_second_succeeds(tmp_path: Path) -> No
     with sqlite3.connect(tmp_path / "shop.db") as shop:
         shop.execute("CREATE TABLE orders (month TEXT, amount REAL)")
     shop.close()
-    said = []
-    for _ in range(2):
+    said: list[str] = []
+    # Two runs in a hundred find the one thing there is to recall held out, to measure its worth.
+    while len(said) < 2 or ("held out" in said[-1] and len(said) < 6):
         async with FakeOpenAIServer([obedient]) as server:
             environment = {
                 **os.environ,
@@ -51,8 +52,8 @@ async def test_the_first_run_fails_and_the_second_succeeds(tmp_path: Path) -> No
         said.append(out.decode())
     assert "outcome   failure" in said[0]
     assert "packed    0 items" in said[0]
-    assert "outcome   success" in said[1]
-    assert "counter-example: revenue by month" in said[1]
+    assert "outcome   success" in said[-1]
+    assert "counter-example: revenue by month" in said[-1]
 
 
 def test_the_embodied_example_runs(tmp_path: Path) -> None:
