@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, ClassVar, TypeAlias
 
 from ..errors import InvalidInput
-from .ids import JSON, digest
-from .records import Link, LinkType, Outcome, Provenance, Record, Status, Tier
+from .ids import JSON, canonical, digest, quoted
+from .records import HoldState, Link, LinkType, Outcome, Provenance, Record, Status, Tier
 
 PATCHABLE = frozenset({"keys", "confidence", "cluster", "summary"})
 """The derived fields of a record that PATCH may set."""
@@ -104,16 +105,83 @@ class AddCredit:
 
 @dataclass(frozen=True, slots=True)
 class SetStatus:
-    """Set the status of a record that has revision `revision`."""
+    """Set the status of a record that has revision `revision`.
+
+    QUARANTINED is kept with its reason, the dissenters (ids of records that speak against it) and
+    how sure it is; what came of the record is tainted in the same changeset. Any other status
+    takes the taint of this root away again.
+    """
 
     op: ClassVar[str] = "SET_STATUS"
     id: str
     revision: int
     status: Status
     reason: str = ""
+    dissenters: tuple[str, ...] = ()
+    state: HoldState = HoldState.SUSPECTED
+
+    def hold(self, before: Mapping[str, Any] | None, position: int) -> dict[str, JSON] | None:
+        """What is kept beside the status, as plain JSON; None unless it is quarantine.
+
+        Args:
+            before: What was kept before.
+            position: Of the changeset.
+        """
+        if self.status is not Status.QUARANTINED:
+            return None
+        return {
+            "reason": self.reason,
+            "dissenters": list(self.dissenters),
+            "state": self.state.value,
+            "position": before["position"] if before else position,
+        }
 
 
-Op: TypeAlias = Add | AddLink | Unlink | Patch | Close | Supersede | AddCredit | SetStatus
+@dataclass(frozen=True, slots=True)
+class Expire:
+    """Take away a record that has revision `revision` and no live links: the inverse of ADD."""
+
+    op: ClassVar[str] = "EXPIRE"
+    id: str
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Revive:
+    """Put back a record that was taken away: the inverse of EXPIRE."""
+
+    op: ClassVar[str] = "REVIVE"
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """Set the fields of an image on a record that has revision `revision`.
+
+    The inverse of PATCH, CLOSE, SUPERSEDE, SET_STATUS and of itself; the journal keeps the images.
+    The outcome of a closed trial may become unknown but is never taken away, since others have
+    seen the trial.
+    """
+
+    op: ClassVar[str] = "RESTORE"
+    id: str
+    revision: int
+    image: Mapping[str, Any]
+
+
+Op: TypeAlias = (
+    Add
+    | AddLink
+    | Unlink
+    | Patch
+    | Close
+    | Supersede
+    | AddCredit
+    | SetStatus
+    | Expire
+    | Revive
+    | Restore
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +195,7 @@ class Changeset:
         actor: The source that writes, set by the facade.
         reason: A few words for the journal.
         ops: In order. Empty means that there is nothing to do.
+        exact: Apply it only if nothing was applied since `base`, else it is a Conflict.
     """
 
     id: str
@@ -135,6 +204,7 @@ class Changeset:
     actor: str = ""
     reason: str = ""
     ops: tuple[Op, ...] = field(default_factory=tuple)
+    exact: bool = False
 
     def content_hash(self) -> str:
         """Digest of scope and operations, to tell a retry from another changeset of that id."""
@@ -171,6 +241,7 @@ def record_to_json(record: Record, *, stamped: bool = False) -> dict[str, JSON]:
             "support": record.support,
             "refuted": record.refuted,
             "taint": list(record.taint),
+            "hold": record.hold.to_json() if record.hold else None,
         }
     return data
 
@@ -231,14 +302,62 @@ def op_to_json(op: Op) -> dict[str, JSON]:
                 "helped": helped,
                 "hurt": hurt,
             }
-        case SetStatus(id_, revision, status, reason):
-            return {
-                "op": op.op,
-                "id": id_,
-                "revision": revision,
-                "status": status.value,
-                "reason": reason,
-            }
+        case SetStatus(id_, revision, status, reason, dissenters, state):
+            plain = {"op": op.op, "id": id_, "revision": revision, "status": status.value}
+            plain["reason"] = reason
+            if dissenters:
+                plain["dissenters"] = list(dissenters)
+            if state is not HoldState.SUSPECTED:
+                plain["state"] = state.value
+            return plain
+        case Expire(id_, revision):
+            return {"op": op.op, "id": id_, "revision": revision}
+        case Revive(id_):
+            return {"op": op.op, "id": id_}
+        case Restore(id_, revision, image):
+            return {"op": op.op, "id": id_, "revision": revision, "image": dict(image)}
+
+
+def ops_to_text(ops: Iterable[Op]) -> str:
+    """Operations as canonical JSON text: what `canonical` makes of their `op_to_json`.
+
+    Nearly all that a trial writes is records and links; theirs is put together here, since the
+    dictionaries in between cost more than the text.
+    """
+    return f"[{','.join(map(_op_to_text, ops))}]"
+
+
+def _op_to_text(op: Op) -> str:
+    if isinstance(op, AddLink):
+        link = op.link
+        if type(link.weight) is float and math.isfinite(link.weight):
+            return (
+                f'{{"dst":{quoted(link.dst)},"op":"LINK","src":{quoted(link.src)},'
+                f'"type":{quoted(link.type)},"via":{quoted(link.via)},"weight":{link.weight!r}}}'
+            )
+    elif isinstance(op, Add) and type(op.record.provenance.step) is int:
+        return f'{{"op":"ADD","record":{_record_to_text(op.record)}}}'
+    return canonical(op_to_json(op))
+
+
+def _record_to_text(record: Record) -> str:
+    origin = record.provenance
+    since, until = record.valid_from, record.valid_to
+    return (
+        f'{{"cluster":{quoted(record.cluster)},"confidence":{canonical(record.confidence)},'
+        f'"data":{canonical(dict(record.data)) if record.data else "{}"},'
+        f'"id":{quoted(record.id)},'
+        f'"keys":{canonical(list(record.keys)) if record.keys else "[]"},'
+        f'"kind":{quoted(record.kind)},'
+        f'"provenance":{{"agent":{quoted(origin.agent)},"role":{quoted(origin.role)},'
+        f'"run":{quoted(origin.run)},"source":{quoted(origin.source)},"step":{origin.step},'
+        f'"trial":{quoted(origin.trial)}}},'
+        f'"scope":{quoted(record.scope)},"summary":{quoted(record.summary)},'
+        f'"task_key":{quoted(record.task_key)},"text":{quoted(record.text)},'
+        f'"tier":{quoted(record.tier)},'
+        f'"valid_from":{quoted(since.isoformat()) if since else "null"},'
+        f'"valid_to":{quoted(until.isoformat()) if until else "null"}}}'
+    )
 
 
 def op_from_json(data: Mapping[str, Any]) -> Op:
@@ -264,5 +383,16 @@ def op_from_json(data: Mapping[str, Any]) -> Op:
         case "CREDIT":
             return AddCredit(**rest)
         case "SET_STATUS":
-            return SetStatus(**{**rest, "status": Status(rest["status"])})
+            given = {
+                "status": Status(rest["status"]),
+                "dissenters": tuple(rest.get("dissenters", ())),
+                "state": HoldState(rest.get("state", HoldState.SUSPECTED)),
+            }
+            return SetStatus(**{**rest, **given})
+        case "EXPIRE":
+            return Expire(**rest)
+        case "REVIVE":
+            return Revive(**rest)
+        case "RESTORE":
+            return Restore(**rest)
     raise InvalidInput(f"Unknown operation {data['op']!r} in a changeset.", op=data["op"])

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _BATCH = 512
 _EVERYTHING = 2**31 - 1
-_ANY = Filter(statuses=frozenset())
+_ANY = Filter(statuses=frozenset(), tainted=None)
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -212,6 +212,7 @@ def _node(record: Record) -> dict[str, Any]:
         "support": record.support,
         "refuted": record.refuted,
         "taint": list(record.taint),
+        "held_for": record.hold.reason if record.hold else "",
     }
 
 

@@ -7,6 +7,7 @@ own scope and its ancestors, never a sibling or a descendant.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from ..errors import InvalidScope
 
@@ -14,6 +15,7 @@ _SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 MAX_DEPTH = 8
 
 
+@lru_cache(maxsize=4096)
 def check_scope(scope: str) -> str:
     """Return `scope` when it is well formed.
 
@@ -31,6 +33,7 @@ def check_scope(scope: str) -> str:
     return scope
 
 
+@lru_cache(maxsize=4096)
 def visible_scopes(scope: str) -> tuple[str, ...]:
     """The scopes a reader of `scope` sees: its own first, then its ancestors up to the root."""
     parts = check_scope(scope).split("/")

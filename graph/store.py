@@ -6,7 +6,7 @@ on any implementation.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol, TypeAlias
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .changes import Changeset
-from .ids import JSON
+from .ids import JSON, canonical
 from .records import Link, LinkType, Record, Status, Tier
 
 Vectors: TypeAlias = NDArray[np.float32]
@@ -23,6 +23,10 @@ Vectors: TypeAlias = NDArray[np.float32]
 
 SEARCHABLE: frozenset[Tier] = frozenset({Tier.QUERY, Tier.INSIGHT})
 """The tiers with a full-text and a vector index. Interactions are reached by walking."""
+
+
+INDEPENDENT = 2
+"""So many independent supports must be left for a tainted record to be recalled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,14 @@ class Filter:
         outcomes: Kinds of outcome; "open" stands for a trial that has none yet. Records that are no
             trials do not pass.
         valid_at: Only facts that hold at this time (others pass).
+        tainted: False: what descends from a record in quarantine passes only if two independent
+            supports are left, that is, if what it came from includes active and untainted records
+            of at least two sources (unattributed ones are one source). True: only what descends
+            from one. None does not restrict.
+        roots: Only what descends from one of these records in quarantine.
+        sources: Sources in the provenance.
+        since: Only records that were added at this time or later.
+        until: Only records that were added before this time.
     """
 
     kinds: frozenset[str] = frozenset()
@@ -45,6 +57,50 @@ class Filter:
     task_key: str = ""
     outcomes: frozenset[str] = frozenset()
     valid_at: datetime | None = None
+    tainted: bool | None = False
+    roots: frozenset[str] = frozenset()
+    sources: frozenset[str] = frozenset()
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceCounts:
+    """The record of one source, over what a View's scopes hold.
+
+    Attributes:
+        records: Number of its records.
+        quarantined: How many of them are in quarantine.
+        successes: Sum of the outcomes of its trials, each in [0, 1]; what is open, unknown, judged
+            by the team itself or in quarantine does not count.
+        failures: Sum of what is lacking to 1 of the same outcomes; with one added to each of the
+            two sums, these are the parameters of a Beta posterior.
+        helped: Credit of its records: how often they helped.
+        hurt: And how often they hurt.
+    """
+
+    records: int = 0
+    quarantined: int = 0
+    successes: float = 0.0
+    failures: float = 0.0
+    helped: float = 0.0
+    hurt: float = 0.0
+
+
+def counts_of(names: Iterable[str], records: Iterable[Record]) -> dict[str, SourceCounts]:
+    """The counts of some sources, from all of their records."""
+    sums = {name: [0, 0, 0.0, 0.0, 0.0, 0.0] for name in names}
+    for record in records:
+        own = sums.get(record.provenance.source)
+        if own is None:
+            continue
+        credit = record.total_credit()
+        value = None if record.outcome is None else record.outcome.told
+        quarantined = record.status is Status.QUARANTINED
+        outcome = (0.0, 0.0) if quarantined or value is None else (value, 1.0 - value)
+        deltas = (1, int(quarantined), *outcome, credit.helped, credit.hurt)
+        own[:] = [a + b for a, b in zip(own, deltas, strict=True)]
+    return {name: SourceCounts(int(own[0]), int(own[1]), *own[2:]) for name, own in sums.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +134,33 @@ class TermStatistics:
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """The answer to a search: unranked, ordered by id."""
+    """The answer to a search.
+
+    Attributes:
+        hits: Unranked, ordered by id.
+        terms: For each tier searched the counts over its records.
+    """
 
     hits: tuple[Hit, ...]
-    statistics: TermStatistics
+    terms: Mapping[Tier, TermStatistics]
+
+    @property
+    def statistics(self) -> TermStatistics:
+        """The counts over all tiers searched."""
+        frequency: dict[str, int] = {}
+        for one in self.terms.values():
+            for term, count in one.frequency.items():
+                frequency[term] = frequency.get(term, 0) + count
+        return TermStatistics(
+            documents=sum(one.documents for one in self.terms.values()),
+            terms=sum(one.terms for one in self.terms.values()),
+            frequency=frequency,
+        )
+
+    def of(self, tier: Tier) -> Candidates:
+        """The part of the answer that is of one tier."""
+        hits = tuple(hit for hit in self.hits if hit.record.tier is tier)
+        return Candidates(hits, {tier: self.terms[tier]} if tier in self.terms else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +174,8 @@ class Hop:
         where: What the records it arrives at must satisfy.
         fan: At most this many links per record, the heaviest first, then the newest, then by id.
         start: Which level to leave from: 0 is the seeds, n what hop n reached; -1 the level before.
+        without_summary: Leave only from records that have no summary, since a summary says what
+            would be found.
     """
 
     types: frozenset[LinkType]
@@ -103,6 +184,7 @@ class Hop:
     where: Filter = Filter()
     fan: int = 64
     start: int = -1
+    without_summary: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +195,34 @@ class Walk:
         levels: Ids reached by each level, the seeds that exist first, each ordered by id. A record
             may stand in several levels.
         records: All records of all levels, stamped.
-        links: The links that were followed, each once.
+        links: The links that were followed, each once, by the position that added them, then by
+            key.
     """
 
     levels: tuple[tuple[str, ...], ...]
     records: Mapping[str, Record]
     links: tuple[Link, ...]
+
+
+def passes_then(record: Record, where: Filter, left: int) -> bool:
+    """Whether a record of the past satisfies the parts of a filter that change with time.
+
+    Args:
+        record: As it was.
+        where: The filter.
+        left: How many independent supports it had left, if it was tainted.
+    """
+    unfinished = "open" if record.tier is Tier.QUERY else ""
+    outcome = record.outcome.kind.value if record.outcome else unfinished
+    if where.statuses and record.status not in where.statuses:
+        return False
+    if where.outcomes and outcome not in where.outcomes:
+        return False
+    if where.roots and not where.roots & set(record.taint):
+        return False
+    if where.tainted is None or not record.taint:
+        return not where.tainted
+    return where.tainted or left >= INDEPENDENT
 
 
 class View(Protocol):
@@ -130,6 +234,10 @@ class View(Protocol):
         - An open trial and its steps are visible only to the run that the View was made for.
         - At the present position, status, counters, taint and derived fields are read as of the
           call; at an earlier position all of them are as they were there.
+        - Taint follows from status and links: a record is tainted by each record in quarantine that
+          it descends from through DERIVED_FROM, LED_TO and SUPPORTS, as far as the scope of the
+          descendant lies in the scope of that record; it comes and goes with them, in the same
+          changeset.
         - It holds no transaction open; each method is one round trip.
     """
 
@@ -150,7 +258,7 @@ class View(Protocol):
         *,
         tiers: frozenset[Tier] = SEARCHABLE,
         k: int = 32,
-        where: Filter = Filter(),
+        where: Filter | Mapping[Tier, Filter] = Filter(),
     ) -> Candidates:
         """Candidates for any of the texts and vectors.
 
@@ -159,8 +267,9 @@ class View(Protocol):
             vectors: Shape (len(texts), width), the same queries embedded. Ignored when the width
                 is not that of the store.
             tiers: A subset of `SEARCHABLE`.
-            k: At least this many per channel and query where there are as many.
-            where: What the hits must satisfy.
+            k: At least this many per tier, channel and query where there are as many.
+            where: What the hits must satisfy; a mapping says it for each tier, and a tier that it
+                lacks must satisfy `Filter()`.
         """
         ...
 
@@ -176,6 +285,13 @@ class View(Protocol):
 
     async def get(self, ids: Sequence[str]) -> Mapping[str, Record]:
         """The visible records among `ids`, of any status."""
+        ...
+
+    async def sources(self, names: Sequence[str]) -> Mapping[str, SourceCounts]:
+        """What is known of each of these sources; counted, not searched for, at the present.
+
+        Records of open trials are counted whosever they are.
+        """
         ...
 
 
@@ -232,6 +348,11 @@ class StoredReceipt:
     position: int = 0
     created_at: datetime | None = None
     body: Mapping[str, Any] = field(default_factory=dict)
+
+
+def named(record: str) -> str:
+    """How the body of a receipt names a record, as canonical JSON; "" for none."""
+    return f'"id":{canonical(record)}' if record else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -327,6 +448,7 @@ class Store(Protocol):
             Conflict: A record is not at the revision the changeset saw, or is closed already.
             NotFound: A record that an op needs is not visible.
             InvalidInput: A record of another scope, or data that is not JSON.
+            Frozen: It adds records or closes a trial, and its scope or one around it is frozen.
             Busy: Another process held the writer's lock for more than 5 s.
             StoreClosed: After `close`.
         """
@@ -362,9 +484,15 @@ class Store(Protocol):
         ids: Sequence[str] = (),
         run: str = "",
         trial: str = "",
+        record: str = "",
         limit: int = 1000,
+        newest: bool = False,
     ) -> tuple[StoredReceipt, ...]:
-        """Visible receipts, oldest first, by id, run or trial."""
+        """Visible receipts by id, run or trial, or by a record that they name; oldest first, or
+        newest first.
+
+        By a record all receipts are looked through, which may take seconds in a large store.
+        """
         ...
 
     async def begin_effect(self, effect: StoredEffect) -> StoredEffect | None:
@@ -401,6 +529,47 @@ class Store(Protocol):
 
         Raises:
             InvalidInput: The store is not empty, or a row is malformed (its number is named).
+        """
+        ...
+
+    async def begin_copy(self, header: Mapping[str, Any]) -> int:
+        """Begin to fill an empty store from a dump, or go on with what was begun.
+
+        Until `finish_copy`, the store takes nothing but rows of this dump.
+
+        Args:
+            header: The first row of the dump.
+
+        Returns:
+            How many rows after the header it has taken before.
+
+        Raises:
+            InvalidInput: The store is not empty, or was begun from another dump.
+        """
+        ...
+
+    async def add_rows(self, rows: Sequence[Mapping[str, Any]], start: int) -> None:
+        """Take the next rows of the dump, durably, all or none.
+
+        Args:
+            rows: In the order of the dump.
+            start: How many rows were taken before.
+
+        Raises:
+            InvalidInput: A row is malformed; its number is named.
+            StoreError: It is not at `start`: somebody else fills it.
+        """
+        ...
+
+    async def finish_copy(self, header: Mapping[str, Any]) -> None:
+        """All rows were taken: the store may be used."""
+        ...
+
+    async def abandon_copy(self) -> None:
+        """Empty a store whose copy was not finished.
+
+        Raises:
+            InvalidInput: The store is in use.
         """
         ...
 

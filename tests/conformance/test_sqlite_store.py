@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 
 from triforium.errors import Busy, InvalidURL, NotAStore, StoreError, VersionMismatch
-from triforium.graph import Add, SetStatus, Status, sqlite_schema
+from triforium.graph import Add, SetStatus, Status
 from triforium.graph.open import open_store
 from triforium.graph.sqlite import SQLiteStore, open_sqlite
+from triforium.graph.sqlite import schema as sqlite_schema
 from triforium.testing.store_conformance import (
     TEAM,
     Clock,
@@ -29,8 +30,8 @@ from triforium.testing.store_conformance import (
 )
 
 
-async def opened(url: str, clock: Clock | None) -> SQLiteStore:
-    return await (open_sqlite(url) if clock is None else open_sqlite(url, clock=clock))
+async def opened(url: str, clock: Clock | None, **options: Any) -> SQLiteStore:
+    return await open_sqlite(url, **options | ({} if clock is None else {"clock": clock}))
 
 
 class TestSQLiteFile(StoreConformance):
@@ -47,6 +48,13 @@ class TestSQLiteFile(StoreConformance):
 class TestSQLiteTemporary(StoreConformance):
     async def open(self, *, clock: Clock | None = None) -> SQLiteStore:
         return await opened("sqlite://", clock)
+
+
+class TestSQLiteTables(StoreConformance):
+    """A store with too much to keep in memory."""
+
+    async def open(self, *, clock: Clock | None = None) -> SQLiteStore:
+        return await opened("sqlite://", clock, kept=0)
 
 
 # --- promises of the SQLite store alone -------------------------------------------------------
@@ -188,7 +196,7 @@ async def test_wrong_urls(url: str) -> None:
     """A URL that names no store is refused without repeating what may be a password."""
     with pytest.raises(InvalidURL) as caught:
         await open_store(url)
-    assert "sqlite://" in caught.value.message
+    assert "sqlite://" in caught.value.message or "neo4j://" in caught.value.message
     assert "secret" not in str(caught.value)
     assert "secret" not in repr(caught.value.facts)
 
@@ -235,3 +243,18 @@ async def test_dump_is_of_one_instant(tmp_path: Path) -> None:
     assert len(records) == 1200
     assert {row["status"] for row in records} == {"active"}
     assert [row["id"] for row in rows if row["row"] == "journal"] == ["c1"]
+
+
+async def test_a_writer_that_cannot_begin_is_told_to_who_opens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(path: Path, *, durable: bool, read_only: bool = False) -> sqlite3.Connection:
+        if not read_only:
+            raise sqlite3.OperationalError("unable to open database file")
+        return sqlite_schema.connect(path, durable=durable, read_only=True)
+
+    store = await open_sqlite(f"sqlite:///{tmp_path}/m.db")
+    await store.close()
+    monkeypatch.setattr("triforium.graph.sqlite.engine.connect", broken)
+    with pytest.raises((StoreError, sqlite3.OperationalError)):
+        await asyncio.wait_for(open_sqlite(f"sqlite:///{tmp_path}/m.db"), 10)

@@ -1,7 +1,7 @@
 """Fakes and conformance suites for users and third parties.
 
 The suites need pytest and stand in modules of their own: `store_conformance`,
-`transport_conformance`, `environment_conformance`.
+`revert_conformance`, `transport_conformance`, `environment_conformance`.
 """
 
 from .clock import FakeClock

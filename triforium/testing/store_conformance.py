@@ -542,6 +542,18 @@ class StoreConformance:
         keys = {one.key for one in walk.links}
         assert len(keys) == len(walk.links) == 6
 
+    async def test_walk_leaves_only_from_what_has_no_summary(self, store: Store) -> None:
+        """A hop may leave out records that have a summary, now and as they were."""
+        await store.apply(
+            changes("c1", Add(insight("a")), Add(insight("b")), Add(insight("x")),
+                    Add(insight("y")), link("a", "x"), link("b", "y"))
+        )  # fmt: skip
+        await store.apply(changes("c2", Patch("a", 1, {"summary": "s"})))
+        hop = Hop(frozenset({LinkType.SUPPORTS}), "out", without_summary=True)
+        for at, reached in ((None, ("y",)), (1, ("x", "y"))):
+            view = await store.view(TEAM, at=at)
+            assert (await view.walk(["a", "b"], [hop])).levels[1] == reached
+
     async def test_hub_obeys_fan(self, store: Store) -> None:
         """Of many links the heaviest are followed, then the newest, then by id."""
         ops: list[Op] = [Add(insight("hub"))]
@@ -612,6 +624,21 @@ class StoreConformance:
         assert len(await found(store, "same", k=99)) == 50
         queries = np.asarray([unit(1.0, 0.0)])
         assert await found(store, "", vectors=queries, k=2) == {"i150", "i151"}
+
+    async def test_search_serves_each_tier(self, store: Store) -> None:
+        """Each tier has its own k, filter and term statistics."""
+        ops: list[Op] = []
+        for number in range(60):
+            ops += [Add(trial(f"t{number:02}")), Close(f"t{number:02}", 1, Outcome.success())]
+        ops += [Add(insight("i", text="open")), Add(trial("lost"))]
+        await store.apply(changes("c1", *ops, Close("lost", 1, Outcome.failure())))
+        where = {Tier.QUERY: Filter(outcomes=frozenset({"failure"}))}
+        hits = await (await store.view(TEAM)).search(["open"], k=5, where=where)
+        assert {hit.record.id for hit in hits.hits} == {"i", "lost"}
+        assert hits.terms[Tier.QUERY].frequency == {"open": 61}
+        assert hits.terms[Tier.INSIGHT].frequency == {"open": 1}
+        assert hits.statistics.documents == 62
+        assert [hit.record.id for hit in hits.of(Tier.INSIGHT).hits] == ["i"]
 
     async def test_vectors(self, store: Store) -> None:
         """Every hit with a vector has its cosines; other widths and embedders are left aside."""
@@ -694,6 +721,9 @@ class StoreConformance:
         assert [one.id for one in await store.receipts(TEAM, run="u")] == ["r", "q"]
         assert [one.id for one in await store.receipts(TEAM, trial="t2")] == ["q"]
         assert [one.id for one in await store.receipts(TEAM, ids=["q", "r"], limit=1)] == ["r"]
+        newest = await store.receipts(TEAM, newest=True)
+        assert [one.id for one in newest] == ["q", "r"]
+        assert await store.receipts(TEAM, newest=True, limit=1) == newest[:1]
         with pytest.raises(IdConflict):
             await store.put_receipt(StoredReceipt(id="r", scope=SIBLING))
 

@@ -7,15 +7,16 @@ import sqlite3
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 
-from .records import Record, Tier
-from .sqlite_index import index_terms, index_token
-from .sqlite_read import Reader
-from .sqlite_vectors import VectorIndex
-from .store import SEARCHABLE, Candidates, Filter, Hit, TermStatistics, Vectors
-from .text import terms
+from ..records import Record, Tier
+from ..store import SEARCHABLE, Candidates, Filter, Hit, TermStatistics, Vectors
+from ..text import index_terms, index_token, terms
+from .present import PresentReader
+from .read import RANK, Reader
+from .vectors import Scored, VectorIndex, best
 
 RAREST = 8
 """Terms of a query text that are looked up at most."""
@@ -31,7 +32,13 @@ class Query:
     vectors: Vectors | None
     tiers: frozenset[Tier]
     k: int
-    where: Filter
+    where: Filter | Mapping[Tier, Filter]
+
+    def of(self, tier: Tier) -> Filter:
+        """What the hits of a tier must satisfy."""
+        if isinstance(self.where, Filter):
+            return self.where
+        return self.where.get(tier, Filter())
 
 
 def search(
@@ -45,37 +52,57 @@ def search(
         index: The vectors of the store.
         query: What is asked for.
     """
-    tiers = query.tiers & SEARCHABLE
+    tiers = sorted(query.tiers & SEARCHABLE)
     wanted = {term for text in query.texts for term in terms(text)}
+    queries = _comparable(connection, index, query.vectors)
+    scored = None if queries is None else index.score(queries)
+    counted: dict[Tier, TermStatistics] = {}
+    found: dict[int, Record] = {}
+    for tier in tiers:
+        counted[tier], records = _of_tier(connection, reader, query, scored, tier, wanted)
+        found |= records
+    cosines = repeat(()) if scored is None else index.cosines(list(found), scored)
+    hits = [Hit(record, cosine) for record, cosine in zip(found.values(), cosines, strict=False)]
+    hits.sort(key=lambda hit: hit.record.id)
+    return Candidates(tuple(hits), counted)
+
+
+def _of_tier(
+    connection: sqlite3.Connection,
+    reader: Reader,
+    query: Query,
+    scored: Scored | None,
+    tier: Tier,
+    wanted: set[str],
+) -> tuple[TermStatistics, dict[int, Record]]:
+    """The term statistics of one tier, and its candidates by words and by vectors."""
+    tiers, where = frozenset({tier}), query.of(tier)
     past = _Past(reader, tiers) if reader.lens.historic else None
+    kept = _Kept(reader, tier) if isinstance(reader, PresentReader) else None
     if past is not None:
         statistics = past.statistics(wanted)
+    elif kept is not None:
+        statistics = kept.statistics(wanted)
     else:
         statistics = _statistics(connection, reader, tiers, wanted)
     found: dict[int, Record] = {}
-    if not reader.lens.scopes or not tiers:
-        return Candidates((), statistics)
+    if not reader.lens.scopes:
+        return statistics, found
     for text in query.texts:
         rarest = _rarest(text, statistics)
         if rarest and past is not None:
-            found |= past.lexical(rarest, query)
+            found |= past.lexical(rarest, query.k, where)
+        elif rarest and kept is not None:
+            found |= kept.lexical(rarest, statistics, query.k, where)
         elif rarest:
             few = _enough(rarest, statistics)
-            best = _lexical(reader, few, tiers, query)
+            best = _lexical(reader, few, tiers, query.k, where)
             if len(best) < query.k and len(few) < len(rarest):
-                best = _lexical(reader, rarest, tiers, query)
+                best = _lexical(reader, rarest, tiers, query.k, where)
             found |= best
-    queries = _comparable(connection, index, query.vectors)
-    if queries is not None:
-        found |= index.nearest(
-            queries, reader.lens.scopes, tiers, query.k, found, reader, query.where
-        )
-    hits = [
-        Hit(record, () if queries is None else index.cosines(number, queries))
-        for number, record in found.items()
-    ]
-    hits.sort(key=lambda hit: hit.record.id)
-    return Candidates(tuple(hits), statistics)
+    if scored is not None:
+        found |= scored.nearest(reader.lens.scopes, tier, query.k, found, reader, where)
+    return statistics, found
 
 
 def _comparable(
@@ -127,7 +154,7 @@ def _statistics(
     ):
         frequency[tokens[token]] = count
     for record in reader.own_open(tiers):
-        found = Counter(index_terms(record))
+        found = Counter(index_terms(record.text, record.keys))
         documents += 1
         length += found.total()
         for term in wanted & found.keys():
@@ -136,21 +163,48 @@ def _statistics(
 
 
 def _lexical(
-    reader: Reader, rarest: Sequence[str], tiers: frozenset[Tier], query: Query
+    reader: Reader, rarest: Sequence[str], tiers: frozenset[Tier], k: int, where: Filter
 ) -> dict[int, Record]:
+    """The k best by the index's own measure that can be seen and pass the filter."""
     match = (
         f"scope : ({' OR '.join(f's{number}' for number in reader.lens.scopes)}) AND "
         f"tier : ({' OR '.join(sorted(tier.value for tier in tiers))}) AND "
         f"body : ({' OR '.join(chr(34) + index_token(term) + chr(34) for term in rarest)})"
     )
-    return reader.select(
-        "fulltext MATCH ?",
-        [match],
-        query.where,
-        source="fulltext f JOIN records r ON r.n = f.rowid JOIN scopes s ON s.n = r.scope",
-        tail="ORDER BY bm25(fulltext, 0.0, 0.0, 1.0), r.id LIMIT ?",
-        tail_parameters=[query.k],
-    )
+    # Nearly all that matches passes, so looking at all of it before ranking is a waste.
+    few = k + k // 4
+    best = reader.matching(match, few)
+    found = reader.numbered(best, where)
+    if len(found) < k and len(best) == few:
+        return reader.select(
+            "fulltext MATCH ?",
+            [match],
+            where,
+            source="fulltext JOIN records r ON r.n = fulltext.rowid JOIN scopes s ON s.n = r.scope",
+            tail=f"ORDER BY {RANK} LIMIT ?",
+            tail_parameters=[k],
+        )
+    return {number: found[number] for number in [n for n in best if n in found][:k]}
+
+
+class _Kept:
+    """The records of one tier that are kept in memory."""
+
+    def __init__(self, reader: PresentReader, tier: Tier) -> None:
+        self._reader = reader
+        self._tier = tier
+        self._words = reader.replica.words[tier]
+
+    def statistics(self, wanted: set[str]) -> TermStatistics:
+        own = self._reader.own_open(frozenset({self._tier}))
+        return self._words.statistics(self._reader.lens.scopes, wanted, own)
+
+    def lexical(
+        self, rarest: Sequence[str], statistics: TermStatistics, k: int, where: Filter
+    ) -> dict[int, Record]:
+        """The k best by BM25 over the terms that can be seen and pass the filter."""
+        numbers, scores = self._words.ranked(self._reader.lens.scopes, rarest, statistics)
+        return best(scores, numbers, min(k, len(numbers)), {}, self._reader, where)
 
 
 class _Past:
@@ -160,7 +214,8 @@ class _Past:
         self._reader = reader
         self._records = reader.of_tiers(tiers) if tiers else {}
         self._found: Mapping[int, Counter[str]] = {
-            number: Counter(index_terms(record)) for number, record in self._records.items()
+            number: Counter(index_terms(record.text, record.keys))
+            for number, record in self._records.items()
         }
 
     def statistics(self, wanted: set[str]) -> TermStatistics:
@@ -173,11 +228,11 @@ class _Past:
             },
         )
 
-    def lexical(self, rarest: Sequence[str], query: Query) -> dict[int, Record]:
+    def lexical(self, rarest: Sequence[str], k: int, where: Filter) -> dict[int, Record]:
         """The k records with the most of the terms."""
         shared = {
             number: sum(term in found for term in rarest) for number, found in self._found.items()
         }
-        passing = self._reader.numbered([n for n, count in shared.items() if count], query.where)
+        passing = self._reader.numbered([n for n, count in shared.items() if count], where)
         best = sorted(passing, key=lambda number: (-shared[number], passing[number].id))
-        return {number: passing[number] for number in best[: query.k]}
+        return {number: passing[number] for number in best[:k]}

@@ -8,11 +8,11 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from ..errors import Busy, InvalidURL, NotAStore, StoreError, VersionMismatch
+from ...errors import Busy, InvalidURL, NotAStore, StoreError, VersionMismatch
 
 APPLICATION_ID = 0x54524946
 """Marks the file as a triforium store ("TRIF")."""
-FORMAT = 1
+FORMAT = 3
 """Version of the tables; a store also names the oldest version that may read and write it."""
 BUSY_SECONDS = 5.0
 """A writer waits so long for another process."""
@@ -45,15 +45,19 @@ CREATE TABLE records (
     summary TEXT NOT NULL,
     added INTEGER NOT NULL,
     expired INTEGER,
+    gaps TEXT,                      -- JSON: taken away at, put back at, ...
     visible_from INTEGER,           -- position; NULL while its trial is open
     created_at TEXT NOT NULL,
     revision INTEGER NOT NULL,
     status TEXT NOT NULL,
     outcome TEXT,
+    hold TEXT,                      -- JSON: why it is quarantined
     support INTEGER NOT NULL DEFAULT 0,
     refuted INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX records_recent ON records (scope, tier, added);
+CREATE INDEX records_source ON records (source, added);
+CREATE INDEX records_quarantined ON records (scope, n) WHERE status = 'quarantined';
 CREATE INDEX records_open_trial ON records (trial) WHERE visible_from IS NULL;
 CREATE INDEX records_open_run ON records (run) WHERE visible_from IS NULL;
 
@@ -69,6 +73,7 @@ CREATE TABLE versions (
     summary TEXT NOT NULL,
     status TEXT NOT NULL,
     outcome TEXT,
+    hold TEXT,                      -- JSON: why it is quarantined
     PRIMARY KEY (n, until, revision)
 ) WITHOUT ROWID;
 
@@ -85,6 +90,7 @@ CREATE TABLE links (
 CREATE UNIQUE INDEX links_live ON links (src, dst, type, via) WHERE expired IS NULL;
 CREATE INDEX links_out ON links (src, type, weight DESC, added DESC);
 CREATE INDEX links_in ON links (dst, type, weight DESC, added DESC);
+CREATE INDEX links_expired ON links (expired) WHERE expired IS NOT NULL;
 
 CREATE TABLE credits (
     n INTEGER NOT NULL REFERENCES records (n),
@@ -148,11 +154,27 @@ CREATE TABLE taint (
     expired INTEGER,
     PRIMARY KEY (n, root, added)
 ) WITHOUT ROWID;
+CREATE INDEX taint_root ON taint (root) WHERE expired IS NULL;
 CREATE TABLE tombstones (
     id TEXT PRIMARY KEY, hash TEXT NOT NULL, position INTEGER NOT NULL, created_at TEXT NOT NULL
 ) WITHOUT ROWID;
 
+-- Which searchable records were touched, in order, each at its last time: what a process that
+-- keeps them in memory has to read again. Triggers, so that no writer can forget it.
+CREATE TABLE changed (seq INTEGER PRIMARY KEY AUTOINCREMENT, n INTEGER NOT NULL UNIQUE);
+
 -- Derived: can be made again from the records.
+CREATE TABLE sources (
+    scope INTEGER NOT NULL,
+    source TEXT NOT NULL,
+    records INTEGER NOT NULL,
+    quarantined INTEGER NOT NULL,
+    successes REAL NOT NULL,
+    failures REAL NOT NULL,
+    helped REAL NOT NULL,
+    hurt REAL NOT NULL,
+    PRIMARY KEY (source, scope)
+) WITHOUT ROWID;
 CREATE TABLE terms (
     term TEXT NOT NULL,
     scope INTEGER NOT NULL,
@@ -177,6 +199,19 @@ CREATE TABLE vectors (
 CREATE INDEX vectors_position ON vectors (position);
 CREATE VIRTUAL TABLE fulltext USING fts5 (scope, tier, body, detail = full, tokenize = 'ascii');
 """
+
+_SEARCHABLE = "WHEN NEW.tier != 'interaction'"
+_OF_SEARCHABLE = "WHEN (SELECT tier FROM records WHERE n = NEW.n) != 'interaction'"
+TRIGGERS = tuple(
+    f"CREATE TRIGGER {table}_{event.lower()} AFTER {event} ON {table} {condition} BEGIN "
+    "DELETE FROM changed WHERE n = NEW.n; INSERT INTO changed (n) VALUES (NEW.n); END"
+    for table, condition in (
+        ("records", _SEARCHABLE),
+        ("credits", _OF_SEARCHABLE),
+        ("taint", _OF_SEARCHABLE),
+    )
+    for event in ("INSERT", "UPDATE")
+)
 
 
 def path_of(url: str) -> Path | None:
@@ -267,13 +302,13 @@ def _create_tables(connection: sqlite3.Connection, path: Path) -> None:
         tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         application = connection.execute("PRAGMA application_id").fetchone()[0]
         if tables == 0:
-            for statement in TABLES.split(";\n"):
+            for statement in (*TABLES.split(";\n"), *TRIGGERS):
                 if statement.strip():
                     connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.executemany(
                 "INSERT INTO meta VALUES (?, ?)",
-                [("format", str(FORMAT)), ("min_reader", "1"), ("min_writer", "1")],
+                [(key, str(FORMAT)) for key in ("format", "min_reader", "min_writer")],
             )
         elif application != APPLICATION_ID:
             raise NotAStore(
@@ -282,6 +317,7 @@ def _create_tables(connection: sqlite3.Connection, path: Path) -> None:
             )
         else:
             check_version(connection, path, "min_reader")
+            _check_age(connection, path)
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
@@ -328,6 +364,17 @@ def check_version(connection: sqlite3.Connection, path: Path, key: str) -> None:
             f"knows up to {FORMAT}. Upgrade triforium.",
             path=str(path),
             needed=needed,
+        )
+
+
+def _check_age(connection: sqlite3.Connection, path: Path) -> None:
+    row = connection.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
+    if row is None or int(row[0]) < FORMAT:
+        raise VersionMismatch(
+            f"{path} was made by a version in development (format {row and row[0]}), which this "
+            "one does not read. Give another path.",
+            path=str(path),
+            needed=FORMAT,
         )
 
 

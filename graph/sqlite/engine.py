@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import queue
 import sqlite3
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..errors import Busy, InvalidInput, StoreClosed, TriforiumError
-from .sqlite_schema import check_version, connect, translated
-from .sqlite_write import head
+from ...errors import Busy, InvalidInput, StoreClosed, TriforiumError
+from .calls import Call, Pool
+from .schema import check_version, connect, translated
+from .write import head
 
 Result = TypeVar("Result")
 Clock = Callable[[], datetime]
@@ -24,6 +24,12 @@ GROUP = 64
 """Changesets that are committed together at most."""
 PENDING = 4096
 """Changesets, and questions, that may wait."""
+CHECKPOINT_ROWS = 1000
+"""So many rows are written, at most, before what the log holds is copied into the file."""
+CHECKPOINT_GROUPS = 64
+"""So many transactions, at most, before the same."""
+LONGEST_LOG = 8192
+"""Pages of the log from which the writer copies them itself, as nothing else keeps up."""
 _TICK = timedelta(microseconds=1)
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -63,22 +69,31 @@ class Engine:
         self._durable = durable
         self._clock = clock
         self._closed = False
+        self._finished = False
         self._closing = threading.Lock()
         self._released = threading.Event()
-        self._jobs: queue.Queue[tuple[Callable[[Transaction], Any], Future[Any]] | None] = (
-            queue.Queue(PENDING)
-        )
-        self._questions = threading.BoundedSemaphore(PENDING)
-        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="triforium-reader")
+        self._jobs: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
+        self._readers = Pool(READERS, "triforium-reader")
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
-        self._writer = threading.Thread(
-            target=self._write_forever, name="triforium-writer", daemon=True
+        self._writer: threading.Thread | None = None
+        self._due = threading.Event()
+        self._copier = threading.Thread(
+            target=self._copy_forever, name="triforium-checkpoint", daemon=True
         )
 
     def start(self) -> None:
-        """Start the writer; the readers start when they are needed."""
+        """Start the writer; the readers start when they are needed. Blocks.
+
+        The writer's connection is opened here, so that what fails is told to who opens the store.
+        """
+        connection = connect(self.path, durable=self._durable)
+        connection.execute(f"PRAGMA wal_autocheckpoint = {LONGEST_LOG}")
+        self._writer = threading.Thread(
+            target=self._write_forever, args=(connection,), name="triforium-writer", daemon=True
+        )
         self._writer.start()
+        self._copier.start()
 
     def reader(self) -> sqlite3.Connection:
         """A new connection that may only read. Blocks."""
@@ -115,28 +130,29 @@ class Engine:
         with self._closing:
             if self._closed:
                 raise self._closed_error()
-            if not self._questions.acquire(blocking=False):
+            if self._readers.waiting() >= PENDING:
                 raise Busy(f"{PENDING} questions wait for the store already. Slow down.")
-            future = self._readers.submit(work)
-        future.add_done_callback(lambda _: self._questions.release())
-        return await asyncio.wrap_future(future)
+            call = Call(work)
+            self._readers.submit(call)
+        answer: Result = await call.future
+        return answer
 
     async def write(self, job: Callable[[Transaction], Result]) -> Result:
         """Hand a job to the writer. Cancelling the await does not stop the job."""
-        future: Future[Result] = Future()
         with self._closing:
             if self._closed:
                 raise self._closed_error()
-            try:
-                self._jobs.put_nowait((job, future))
-            except queue.Full:
+            if self._jobs.qsize() >= PENDING:
                 raise Busy(
                     f"{PENDING} changesets wait for the writer already. Slow down, then try again."
-                ) from None
-        return await asyncio.shield(asyncio.wrap_future(future))
+                )
+            call = Call(job)
+            self._jobs.put(call)
+        answer: Result = await call.future
+        return answer
 
-    def _write_forever(self) -> None:
-        connection = connect(self.path, durable=self._durable)
+    def _write_forever(self, connection: sqlite3.Connection) -> None:
+        copied = groups = 0
         try:
             while (first := self._jobs.get()) is not None:
                 group = [first]
@@ -151,50 +167,73 @@ class Engine:
                         break
                     group.append(more)
                 self._write_group(connection, group)
+                groups += 1
+                rows = connection.total_changes - copied
+                if rows >= CHECKPOINT_ROWS or groups >= CHECKPOINT_GROUPS:
+                    copied, groups = connection.total_changes, 0
+                    self._due.set()
                 if last:
                     break
         finally:
             connection.close()
 
-    def _write_group(
-        self,
-        connection: sqlite3.Connection,
-        group: list[tuple[Callable[[Transaction], Any], Future[Any]]],
-    ) -> None:
-        """Run jobs in one transaction, each in a savepoint; answer only after the commit."""
-        answers: list[tuple[Future[Any], Any, BaseException | None]] = []
+    def _copy_forever(self) -> None:
+        """Copy the log into the file beside the writer, so that no changeset waits for it."""
+        connection: sqlite3.Connection | None = None
+        try:
+            while True:
+                self._due.wait()
+                # Cleared before it is looked whether this is the end: that may be set in between.
+                self._due.clear()
+                if self._finished:
+                    break
+                # What cannot be copied now is copied the next time, or by the writer.
+                with suppress(sqlite3.DatabaseError):
+                    connection = connection or connect(self.path, durable=self._durable)
+                    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        finally:
+            if connection is not None:
+                connection.close()
+
+    def _write_group(self, connection: sqlite3.Connection, group: list[Call]) -> None:
+        """Run jobs in one transaction, each in a savepoint; answer only after the commit.
+
+        A job on its own needs no savepoint, for which SQLite keeps every page as it was.
+        """
+        alone = len(group) == 1
+        answers: list[tuple[Call, Any, BaseException | None]] = []
         try:
             connection.execute("BEGIN IMMEDIATE")
             check_version(connection, self.path, "min_writer")
             transaction = Transaction(connection, self._clock)
-            for job, future in group:
-                connection.execute("SAVEPOINT one")
+            for call in group:
+                if not alone:
+                    connection.execute("SAVEPOINT one")
                 before = (transaction.position, transaction.last)
                 try:
-                    answers.append((future, job(transaction), None))
+                    answers.append((call, call.job(transaction), None))
                 except Exception as error:
                     # SQLite ends the whole transaction itself when, say, the disk is full.
                     if not connection.in_transaction:
                         raise
-                    connection.execute("ROLLBACK TO one")
+                    connection.execute("ROLLBACK" if alone else "ROLLBACK TO one")
                     transaction.position, transaction.last = before
-                    answers.append((future, None, _as_ours(error, self.path)))
-                connection.execute("RELEASE one")
-            connection.execute("COMMIT")
+                    answers.append((call, None, _as_ours(error, self.path)))
+                if not alone:
+                    connection.execute("RELEASE one")
+            if connection.in_transaction:
+                connection.execute("COMMIT")
         except BaseException as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             failure = (
                 translated(error, self.path) if isinstance(error, sqlite3.DatabaseError) else error
             )
-            for _, future in group:
-                future.set_exception(failure)
+            for call in group:
+                call.answer(None, failure)
             return
-        for future, result, problem in answers:
-            if problem is None:
-                future.set_result(result)
-            else:
-                future.set_exception(problem)
+        for call, result, problem in answers:
+            call.answer(result, problem)
 
     def _closed_error(self) -> StoreClosed:
         return StoreClosed("The store is closed. Use it inside its `async with` block.")
@@ -208,8 +247,12 @@ class Engine:
             return
         try:
             self._jobs.put(None)
-            self._writer.join()
-            self._readers.shutdown(wait=True)
+            if self._writer is not None:
+                self._writer.join()
+            self._finished = True
+            self._due.set()
+            self._copier.join()
+            self._readers.close()
             for connection in self._connections:
                 connection.close()
             self._connections.clear()

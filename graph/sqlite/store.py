@@ -11,7 +11,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -20,29 +20,31 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import IdConflict, InvalidInput, NotFound
-from .changes import Changeset
-from .ids import JSON, canonical
-from .scopes import check_scope, visible_scopes
-from .sqlite_dump import dump_rows, restore_rows
-from .sqlite_engine import Clock, Engine, Transaction
-from .sqlite_index import store_vectors
-from .sqlite_read import Lens
-from .sqlite_rows import (
+from ...errors import IdConflict, InvalidInput, NotFound
+from ..application import content_of, needs, plan, stamp
+from ..changes import Changeset
+from ..ids import JSON, canonical
+from ..scopes import check_scope, visible_scopes
+from ..store import Applied, JournalEntry, Statistics, StoredEffect, StoredReceipt, named
+from .cache import RecordCache
+from .dump import abandon_copy, add_rows, begin_copy, check_finished, dump_rows, finish_copy
+from .engine import Clock, Engine, Transaction
+from .index import store_vectors
+from .read import Lens
+from .replica import LARGEST, Replica
+from .rows import (
     RECEIPT,
     embedder_of,
     entry_of,
-    holds_receipts,
     position_of,
     receipt_of,
     scope_numbers,
     statistics_of,
 )
-from .sqlite_schema import create_or_check, path_of
-from .sqlite_vectors import VectorIndex
-from .sqlite_view import SQLiteView
-from .sqlite_write import Application, scope_number, stamp
-from .store import Applied, JournalEntry, Statistics, StoredEffect, StoredReceipt
+from .schema import create_or_check, path_of
+from .vectors import VectorIndex
+from .view import SQLiteView
+from .write import already, load, scope_number, write
 
 CHUNK = 512
 """Rows of a dump that are read at once."""
@@ -52,13 +54,15 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-async def open_sqlite(url: str, *, clock: Clock = _now) -> SQLiteStore:
+async def open_sqlite(url: str, *, clock: Clock = _now, kept: int = LARGEST) -> SQLiteStore:
     """Open the store of a ``sqlite:`` URL, or make it.
 
     Args:
         url: ``sqlite:///relative.db``, ``sqlite:////absolute.db``, or ``sqlite://`` for a store
             in a temporary file that is deleted when it is closed.
         clock: Gives the time in UTC.
+        kept: So many trials and insights are kept in memory at most; a store with more is read
+            from its tables.
 
     Raises:
         InvalidURL: The URL is of another form.
@@ -66,10 +70,10 @@ async def open_sqlite(url: str, *, clock: Clock = _now) -> SQLiteStore:
         VersionMismatch: A newer version wrote it.
         Busy: Another process holds it for too long.
     """
-    return await asyncio.to_thread(_open, url, clock)
+    return await asyncio.to_thread(_open, url, clock, kept)
 
 
-def _open(url: str, clock: Clock) -> SQLiteStore:
+def _open(url: str, clock: Clock, kept: int) -> SQLiteStore:
     path = path_of(url)
     folder = tempfile.mkdtemp(prefix="triforium-") if path is None else None
     try:
@@ -81,23 +85,27 @@ def _open(url: str, clock: Clock) -> SQLiteStore:
             embedder = embedder_of(connection)
         finally:
             connection.close()
+        engine.start()
     except BaseException:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
         raise
-    engine.start()
-    return SQLiteStore(engine, url, embedder, folder)
+    return SQLiteStore(engine, url, embedder, folder, kept=kept)
 
 
 class SQLiteStore:
     """A `Store` in one SQLite file. Made by `open_sqlite`."""
 
-    def __init__(self, engine: Engine, url: str, embedder: str, folder: str | None) -> None:
+    def __init__(
+        self, engine: Engine, url: str, embedder: str, folder: str | None, *, kept: int = LARGEST
+    ) -> None:
         self._engine = engine
         self._url = url
         self._embedder = embedder
         self._folder = folder
         self._vectors = VectorIndex()
+        self._replica = Replica(kept)
+        self._cache = RecordCache()
 
     @property
     def path(self) -> Path:
@@ -137,20 +145,25 @@ class SQLiteStore:
 
         def job(transaction: Transaction) -> Applied:
             connection = transaction.connection
-            application = Application(
-                connection, changeset, transaction.position + 1, transaction.next_time()
-            )
             if not changeset.ops:
                 return Applied(transaction.position)
-            done = application.already()
+            check_finished(connection)
+            content = content_of(changeset)
+            done = already(connection, changeset, content[1])
             if done is not None:
                 return done
-            application.apply()
+            loaded = load(connection, needs(changeset))
+            writes = plan(
+                loaded.state,
+                changeset,
+                content,
+                transaction.position + 1,
+                transaction.next_time(),
+            )
+            places = write(connection, writes, loaded.numbers)
             transaction.advance()
             if vectors:
-                store_vectors(
-                    connection, application.embeddable, vectors, embedder, transaction.position
-                )
+                store_vectors(connection, places, vectors, embedder, transaction.position)
             return Applied(transaction.position)
 
         applied = await self._engine.write(job)
@@ -165,7 +178,8 @@ class SQLiteStore:
 
         def job(transaction: Transaction) -> StoredReceipt:
             connection = transaction.connection
-            connection.execute(
+            created = stamp(transaction.next_time())
+            inserted = connection.execute(
                 "INSERT OR IGNORE INTO receipts "
                 "(id, scope, run, trial, role, position, created_at, body) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -176,10 +190,12 @@ class SQLiteStore:
                     receipt.trial,
                     receipt.role,
                     receipt.position,
-                    stamp(transaction.next_time()),
+                    created,
                     body,
                 ),
-            )
+            ).rowcount
+            if inserted:
+                return replace(receipt, created_at=datetime.fromisoformat(created))
             row = connection.execute(f"{RECEIPT} WHERE t.id = ?", (receipt.id,)).fetchone()
             if row[1] != receipt.scope:
                 raise IdConflict(f"The receipt id {receipt.id!r} is taken.", id=receipt.id)
@@ -241,6 +257,7 @@ class SQLiteStore:
         moment = stamp(at) if isinstance(at, datetime) else ""
 
         def job(connection: sqlite3.Connection) -> Lens:
+            check_finished(connection)
             present = position_of(connection)
             position = present
             if isinstance(at, datetime):
@@ -254,7 +271,14 @@ class SQLiteStore:
             self._embedder = embedder_of(connection)
             return Lens(scope_numbers(connection, paths), position, run, position < present)
 
-        return SQLiteView(self._engine, self._vectors, scope, await self._engine.read(job))
+        return SQLiteView(
+            self._engine,
+            self._vectors,
+            self._cache,
+            self._replica,
+            scope,
+            await self._engine.read(job),
+        )
 
     async def receipts(
         self,
@@ -263,9 +287,11 @@ class SQLiteStore:
         ids: Sequence[str] = (),
         run: str = "",
         trial: str = "",
+        record: str = "",
         limit: int = 1000,
+        newest: bool = False,
     ) -> tuple[StoredReceipt, ...]:
-        """Visible receipts, oldest first."""
+        """Visible receipts, oldest first, or newest first."""
         paths = visible_scopes(scope)
         conditions = ["s.path IN (SELECT value FROM json_each(?))"]
         parameters: list[Any] = [json.dumps(paths)]
@@ -273,11 +299,13 @@ class SQLiteStore:
             ("t.id IN (SELECT value FROM json_each(?))", json.dumps(list(ids)) if ids else ""),
             ("t.run = ?", run),
             ("t.trial = ?", trial),
+            ("instr(t.body, ?) > 0", named(record)),
         ):
             if value:
                 conditions.append(condition)
                 parameters.append(value)
-        sql = f"{RECEIPT} WHERE {' AND '.join(conditions)} ORDER BY t.n LIMIT ?"
+        order = "t.n DESC" if newest else "t.n"
+        sql = f"{RECEIPT} WHERE {' AND '.join(conditions)} ORDER BY {order} LIMIT ?"
 
         def job(connection: sqlite3.Connection) -> tuple[StoredReceipt, ...]:
             return tuple(receipt_of(row) for row in connection.execute(sql, (*parameters, limit)))
@@ -335,13 +363,36 @@ class SQLiteStore:
         collected = [row async for row in rows]
 
         def job(transaction: Transaction) -> int:
-            if transaction.position or holds_receipts(transaction.connection):
-                raise InvalidInput("The store is not empty; import into a new one.")
-            return restore_rows(transaction.connection, collected)
+            first = collected[0] if collected else {}
+            if begin_copy(transaction.connection, first):
+                raise InvalidInput("A copy into this store was not finished; go on with it.")
+            add_rows(transaction.connection, collected[1:], 0)
+            finish_copy(transaction.connection, first)
+            return len(collected) - 1
 
         count = await self._engine.write(job)
         self._embedder = await self._engine.read(embedder_of)
         return count
+
+    async def begin_copy(self, header: Mapping[str, Any]) -> int:
+        """Take the header of a dump; returns how many rows were taken before."""
+        return await self._engine.write(lambda job: begin_copy(job.connection, header))
+
+    async def add_rows(self, rows: Sequence[Mapping[str, Any]], start: int) -> None:
+        """Take some rows of a dump in one transaction."""
+        await self._engine.write(lambda job: add_rows(job.connection, rows, start))
+
+    async def finish_copy(self, header: Mapping[str, Any]) -> None:
+        """All rows were taken: the store may be used."""
+        await self._engine.write(lambda job: finish_copy(job.connection, header))
+        self._embedder = await self._engine.read(embedder_of)
+
+    async def abandon_copy(self) -> None:
+        """Empty a store whose copy was not finished."""
+        await self._engine.write(lambda job: abandon_copy(job.connection))
+        self._cache.clear()
+        self._vectors = VectorIndex()
+        self._replica.forget()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .records import Record, Tier
-from .sqlite_read import Reader
-from .store import Filter, Vectors
+from ..records import Record, Tier
+from ..store import Filter, Vectors
+from .read import Reader
 
 _GROW = 1024
 
@@ -85,11 +86,52 @@ class VectorIndex:
             groups[: self._size] = self._groups[: self._size]
         self._matrix, self._numbers, self._groups = matrix, numbers, groups
 
+    def score(self, queries: Vectors) -> Scored:
+        """The cosine of each query with every vector.
+
+        Args:
+            queries: Shape (n, width).
+        """
+        with self._lock:
+            size, matrix = self._size, self._matrix
+            numbers, groups = self._numbers[:size], self._groups[:size]
+        # Scoring the rows of other scopes too is cheaper than copying those of these scopes.
+        # Not through BLAS: for so small a product its threads cost more than they bring.
+        return Scored(np.einsum("qw,nw->qn", queries, matrix[:size]), numbers, groups)
+
+    def cosines(self, numbers: Sequence[int], scored: Scored) -> list[tuple[float, ...]]:
+        """The cosine of each query with each record; empty for one that has no vector.
+
+        Args:
+            numbers: Of the records.
+            scored: All vectors, scored for the queries.
+        """
+        known = int(scored.scores.shape[1])
+        rows: list[int] = [self._rows.get(number, known) for number in numbers]
+        there = [row for row in rows if row < known]
+        scores = scored.scores[:, np.array(there, np.int64)].tolist()
+        found = zip(*scores, strict=True)
+        return [next(found) if row < known else () for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """All vectors of a store, scored for some queries.
+
+    Attributes:
+        scores: Shape (queries, rows).
+        numbers: The record of each row.
+        groups: Scope and tier of each row.
+    """
+
+    scores: NDArray[np.float32]
+    numbers: NDArray[np.int64]
+    groups: NDArray[np.int64]
+
     def nearest(
         self,
-        queries: Vectors,
         scopes: Sequence[int],
-        tiers: frozenset[Tier],
+        tier: Tier,
         k: int,
         known: Mapping[int, Record],
         reader: Reader,
@@ -98,61 +140,50 @@ class VectorIndex:
         """For each query the k nearest records that can be seen and pass the filter.
 
         Args:
-            queries: Shape (n, width).
             scopes: Numbers of the visible scopes.
-            tiers: The tiers searched.
+            tier: The tier searched.
             k: How many for each query.
             known: Records found already.
             reader: Looks the records up.
             where: The filter.
         """
-        with self._lock:
-            size, matrix = self._size, self._matrix
-            numbers, groups = self._numbers[:size], self._groups[:size]
-        wanted = np.isin(groups, [_group(scope, tier) for scope in scopes for tier in tiers])
-        total = int(np.count_nonzero(wanted))
+        wanted = np.zeros(len(self.groups), np.bool_)
+        for scope in scopes:
+            wanted |= self.groups == _group(scope, tier)
+        rows = np.flatnonzero(wanted)
+        numbers = self.numbers[rows]
         found: dict[int, Record] = {}
-        # Scoring the rows of other scopes too is cheaper than copying those of these scopes.
-        scores = np.where(wanted, queries @ matrix[:size].T, -np.inf)
-        for line in scores:
-            found |= _best(line, numbers, min(k, total), total, known, reader, where)
+        for line in self.scores:
+            found |= best(line[rows], numbers, min(k, len(rows)), known, reader, where)
         return found
 
-    def cosines(self, number: int, queries: Vectors) -> tuple[float, ...]:
-        """The cosine of each query with one record; empty if it has no vector."""
-        row = self._rows.get(number)
-        if row is None:
-            return ()
-        return tuple(float(value) for value in queries @ self._matrix[row])
 
-
-def _best(
-    scores: NDArray[np.float32],
+def best(
+    scores: NDArray[np.floating[Any]],
     numbers: NDArray[np.int64],
     k: int,
-    total: int,
     known: Mapping[int, Record],
     reader: Reader,
     where: Filter,
 ) -> dict[int, Record]:
-    """The k best that can be seen and pass: twice as many are tried, then four times those.
+    """The k best that can be seen and pass: a few more are tried, then four times those.
 
     Args:
-        scores: One per row, minus infinity for rows of other scopes and tiers.
+        scores: One per row.
         numbers: The record of each row.
         k: How many.
-        total: How many rows are not of other scopes and tiers.
         known: Records found already.
         reader: Looks the records up.
         where: The filter.
     """
     visible: dict[int, Record] = {}
-    start, end = 0, min(2 * k, total)
+    total = len(scores)
+    start, end = 0, min(k + k // 4, total)
     while start < end:
-        top = np.argpartition(-scores, end - 1)[:end] if end < len(scores) else np.arange(end)
+        top = np.argpartition(-scores, end - 1)[:end] if end < total else np.arange(end)
         # Ties by number, which is the order of adding and the same in every run.
         order = top[np.lexsort((numbers[top], -scores[top]))]
-        batch = [int(numbers[row]) for row in order[start:end]]
+        batch = numbers[order[start:end]].tolist()
         seen = reader.numbered([number for number in batch if number not in known], where)
         for number in batch:
             record = seen.get(number) or known.get(number)

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from .changes import Changeset, op_from_json
-from .sqlite_write import head
-from .store import JournalEntry, Statistics, StoredReceipt
+from ..changes import Changeset, op_from_json
+from ..store import JournalEntry, Statistics, StoredReceipt
+from .write import head
 
 
 def position_of(connection: sqlite3.Connection) -> int:
@@ -25,12 +25,6 @@ def scope_numbers(connection: sqlite3.Connection, paths: Sequence[str]) -> tuple
         (json.dumps(list(paths)),),
     )
     return tuple(row[0] for row in rows)
-
-
-def holds_receipts(connection: sqlite3.Connection) -> bool:
-    """Whether there is something although nothing was ever applied."""
-    sql = "SELECT EXISTS (SELECT 1 FROM receipts) OR EXISTS (SELECT 1 FROM effects)"
-    return bool(connection.execute(sql).fetchone()[0])
 
 
 def embedder_of(connection: sqlite3.Connection) -> str:

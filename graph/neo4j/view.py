@@ -1,0 +1,384 @@
+"""What one scope of a Neo4j store shows at one position."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..records import Record, Tier
+from ..store import (
+    SEARCHABLE,
+    Candidates,
+    Filter,
+    Hit,
+    Hop,
+    SourceCounts,
+    TermStatistics,
+    Vectors,
+    Walk,
+    counts_of,
+    passes_then,
+)
+from ..text import index_terms, index_token, terms
+from . import cypher
+from .read import (
+    Decoder,
+    filter_map,
+    left,
+    order_of,
+    record_then,
+    walk_now,
+    walk_parameters,
+    walk_then,
+)
+from .server import Server
+
+WORDS = 64
+"""Distinct words of a text that are looked up at most, the longest ones."""
+OVER = 2
+"""An index is asked for so many times k, since some of it may not be seen or not pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lens:
+    """What a View sees.
+
+    Attributes:
+        scopes: The visible scopes.
+        position: The journal position.
+        run: Whose open trials are visible, "" for none.
+        historic: Whether the position lies in the past.
+        width: Of the store's vectors, 0 for none.
+        quarantine: Whether anything ever was in quarantine.
+    """
+
+    scopes: tuple[str, ...]
+    position: int
+    run: str
+    historic: bool
+    width: int
+    quarantine: bool
+
+    def parameters(self) -> dict[str, Any]:
+        """The values every query takes."""
+        return {
+            "scopes": list(self.scopes),
+            "position": self.position,
+            "run": self.run or None,
+        }
+
+    def switches(self) -> dict[str, bool]:
+        """What the text of a query depends on, beside its filters."""
+        return {"historic": self.historic, "quarantine": self.quarantine}
+
+
+class Neo4jView:
+    """A `View` of a `Neo4jStore`."""
+
+    def __init__(self, server: Server, decode: Decoder, scope: str, lens: Lens) -> None:
+        self._server = server
+        self._decode = decode
+        self._scope = scope
+        self._lens = lens
+
+    @property
+    def scope(self) -> str:
+        """The reader's scope."""
+        return self._scope
+
+    @property
+    def position(self) -> int:
+        """The journal position."""
+        return self._lens.position
+
+    async def get(self, ids: Sequence[str]) -> Mapping[str, Record]:
+        """The visible records among `ids`, of any status."""
+        wanted = [id_ for id_ in dict.fromkeys(ids) if _is_text(id_)]
+        if not wanted:
+            return {}
+        rows = await self._rows(cypher.get(historic=self._lens.historic), ids=wanted)
+        return {row[0]: self._record(row) for row in sorted(rows, key=order_of)}
+
+    async def sources(self, names: Sequence[str]) -> Mapping[str, SourceCounts]:
+        """What is known of each of these sources; see `View.sources`."""
+        wanted = [name for name in dict.fromkeys(names) if _is_text(name)]
+        values = {**self._lens.parameters(), "names": wanted}
+        if self._lens.historic:
+            found = await self._server.read(cypher.SOURCES_THEN, **values)
+            return counts_of(names, [self._record(row) for row in found["records"]])
+        found = await self._server.read(cypher.SOURCES, **values)
+        sums = {name: [0.0] * 6 for name in names}
+        for name, counts in found["sources"]:
+            sums[name] = [a + b for a, b in zip(sums[name], counts, strict=True)]
+        return {
+            name: SourceCounts(int(own[0]), int(own[1]), *own[2:]) for name, own in sums.items()
+        }
+
+    async def recent(
+        self, *, tiers: frozenset[Tier], k: int, where: Filter = Filter()
+    ) -> tuple[Record, ...]:
+        """The k last added records, newest first."""
+        if not tiers or k <= 0:
+            return ()
+        rows = await self._rows(
+            cypher.recent(sorted(tiers), where, **self._lens.switches()),
+            k=k,
+            f=filter_map(where, historic=self._lens.historic),
+        )
+        rows.sort(key=order_of, reverse=True)
+        found = [(self._record(row), row) for row in rows]
+        if self._lens.historic:
+            found = [(one, row) for one, row in found if passes_then(one, where, left(row))]
+        return tuple(one for one, _ in found[:k])
+
+    async def walk(self, seeds: Sequence[str], hops: Sequence[Hop]) -> Walk:
+        """Follow links from the seeds, level by level, in one statement."""
+        wanted = [id_ for id_ in seeds if _is_text(id_)]
+        found = await self._server.read(
+            cypher.walk(hops, **self._lens.switches()),
+            **self._lens.parameters(),
+            **walk_parameters(wanted, hops, historic=self._lens.historic),
+        )
+        if self._lens.historic:
+            return walk_then(found, wanted, hops, self._lens.position)
+        return walk_now(found, self._decode)
+
+    async def search(
+        self,
+        texts: Sequence[str],
+        vectors: Vectors | None = None,
+        *,
+        tiers: frozenset[Tier] = SEARCHABLE,
+        k: int = 32,
+        where: Filter | Mapping[Tier, Filter] = Filter(),
+    ) -> Candidates:
+        """Candidates for any of the texts and vectors; see `View.search`."""
+        query = _Query.of(texts, self._comparable(vectors), tiers & SEARCHABLE, k, where)
+        if not query.tiers:
+            return Candidates((), {})
+        if self._lens.historic:
+            return await self._search_past(query)
+        # One question for each tier, at the same time: the server has more than one processor.
+        found = await asyncio.gather(*map(self._candidates, query.by_tier()))
+        hits = [
+            Hit(self._decode(row), tuple(cosine)) for one in found for row, cosine in one["hits"]
+        ]
+        hits.sort(key=lambda hit: hit.record.id)
+        return Candidates(tuple(hits), query.statistics(found))
+
+    async def _candidates(self, query: _Query) -> Mapping[str, Any]:
+        found = await self._found(query, exact=False)
+        over = OVER * query.k
+        if any(raw >= over and kept < query.k for raw, kept in found["depths"]):
+            # Much of what the indexes gave may not be seen: now go through all of these scopes.
+            return await self._found(query, exact=True)
+        return found
+
+    async def _found(self, query: _Query, *, exact: bool) -> Mapping[str, Any]:
+        text = query.text(exact=exact, quarantine=self._lens.quarantine)
+        return await self._server.read(text, **self._values(query))
+
+    async def _search_past(self, query: _Query) -> Candidates:
+        found = await self._server.read(
+            cypher.all_of([tier for tier, _ in query.tiers]), **self._values(query)
+        )
+        rows = sorted(found["hits"], key=lambda row: order_of(row[0]))
+        all_ = [
+            (record_then(row, self._lens.position), tuple(cosine), left(row))
+            for row, cosine in rows
+        ]
+        return query.scan(all_)
+
+    def _comparable(self, vectors: Vectors | None) -> Vectors | None:
+        if vectors is None or not len(vectors) or vectors.ndim != 2:
+            return None
+        if not self._lens.width or vectors.shape[1] != self._lens.width:
+            return None
+        return np.ascontiguousarray(vectors, np.float32)
+
+    def _values(self, query: _Query) -> dict[str, Any]:
+        return self._lens.parameters() | query.parameters(self._lens.scopes)
+
+    async def _rows(self, query: str, **parameters: Any) -> list[Sequence[Any]]:
+        found = await self._server.read(query, **self._lens.parameters(), **parameters)
+        return list(found["records"]) if found else []
+
+    def _record(self, row: Sequence[Any]) -> Record:
+        return record_then(row, self._lens.position) if self._lens.historic else self._decode(row)
+
+
+def _is_text(value: str) -> bool:
+    """Whether a server can be asked for it: a lone surrogate is no Unicode."""
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Query:
+    """What a search asks for."""
+
+    texts: Sequence[str]
+    vectors: Vectors | None
+    tiers: tuple[tuple[Tier, Filter], ...]
+    k: int
+    wanted: frozenset[str]
+
+    @classmethod
+    def of(
+        cls,
+        texts: Sequence[str],
+        vectors: Vectors | None,
+        tiers: frozenset[Tier],
+        k: int,
+        where: Filter | Mapping[Tier, Filter],
+    ) -> _Query:
+        filters = {
+            tier: where if isinstance(where, Filter) else where.get(tier, Filter())
+            for tier in sorted(tiers)
+        }
+        wanted = frozenset(term for text in texts for term in terms(text))
+        return cls(texts, vectors, tuple(filters.items()), k, wanted)
+
+    def text(self, *, exact: bool, quarantine: bool) -> str:
+        return cypher.search(
+            self.tiers,
+            lexical=bool(self.wanted),
+            vectors=self.vectors is not None,
+            exact=exact,
+            quarantine=quarantine,
+        )
+
+    def parameters(self, scopes: Sequence[str]) -> dict[str, Any]:
+        values: dict[str, Any] = {
+            "tiers": [tier.value for tier, _ in self.tiers],
+            "tokens": sorted(map(index_token, self.wanted)),
+            "k": self.k,
+            "over": OVER * self.k,
+            "vectors": [] if self.vectors is None else self.vectors.tolist(),
+            "compared": self.vectors is not None,
+        }
+        for number, (tier, where) in enumerate(self.tiers):
+            values[f"tier{number}"] = tier.value
+            values[f"words{number}"] = [
+                _lucene(words, scopes, tier, where)
+                for text in self.texts
+                if (words := _words(text))
+            ]
+            values[f"f{number}"] = filter_map(where)
+        return values
+
+    def by_tier(self) -> list[_Query]:
+        """The same for each tier alone."""
+        return [replace(self, tiers=(one,)) for one in self.tiers]
+
+    def statistics(self, found: Iterable[Mapping[str, Any]]) -> dict[Tier, TermStatistics]:
+        """The counts that are kept, and those of the open trials of the reader's own run."""
+        tokens = {index_token(term): term for term in self.wanted}
+        documents: Counter[str] = Counter()
+        lengths: Counter[str] = Counter()
+        frequency: dict[str, Counter[str]] = {tier.value: Counter() for tier, _ in self.tiers}
+        for one in found:
+            for tier, count, length in one["totals"]:
+                documents[tier] += count
+                lengths[tier] += length
+            for tier, token, count in one["frequency"]:
+                frequency[tier][tokens[token]] += count
+            for tier, body in one["own"]:
+                own = Counter(body.split())
+                documents[tier] += 1
+                lengths[tier] += own.total()
+                for token in own.keys() & tokens.keys():
+                    frequency[tier][tokens[token]] += 1
+        return {
+            tier: TermStatistics(
+                documents=documents[tier.value],
+                terms=lengths[tier.value],
+                frequency={term: frequency[tier.value][term] for term in sorted(self.wanted)},
+            )
+            for tier, _ in self.tiers
+        }
+
+    def scan(self, everything: Sequence[tuple[Record, tuple[float, ...], int]]) -> Candidates:
+        """Candidates among all records of the past: the most words, the nearest vectors."""
+        hits: dict[str, Hit] = {}
+        counted: dict[Tier, TermStatistics] = {}
+        for tier, where in self.tiers:
+            own = [
+                (one, cosine, Counter(index_terms(one.text, one.keys)), remaining)
+                for one, cosine, remaining in everything
+                if one.tier is tier
+            ]
+            counted[tier] = TermStatistics(
+                documents=len(own),
+                terms=sum(found.total() for _, _, found, _ in own),
+                frequency={
+                    term: sum(term in found for _, _, found, _ in own)
+                    for term in sorted(self.wanted)
+                },
+            )
+            passing = [
+                one[:3]
+                for one in own
+                if passes_then(one[0], where, one[3]) and _holds(one[0], where)
+            ]
+            for text in self.texts:
+                words = set(terms(text))
+                shared = [(len(words & found.keys()), one, c) for one, c, found in passing]
+                shared = [entry for entry in shared if entry[0]]
+                shared.sort(key=lambda entry: (-entry[0], entry[1].id))
+                hits |= {one.id: Hit(one, c) for _, one, c in shared[: self.k]}
+            for number in range(0 if self.vectors is None else len(self.vectors)):
+                near = [(c[number], one, c) for one, c, _ in passing if c]
+                near.sort(key=lambda entry: (-entry[0], entry[1].added, entry[1].id))
+                hits |= {one.id: Hit(one, c) for _, one, c in near[: self.k]}
+        return Candidates(tuple(hits[id_] for id_ in sorted(hits)), counted)
+
+
+def _holds(one: Record, where: Filter) -> bool:
+    """Whether a record satisfies the parts of a filter that never change."""
+    if where.kinds and one.kind not in where.kinds:
+        return False
+    if where.roles and one.provenance.role and one.provenance.role not in where.roles:
+        return False
+    if where.sources and one.provenance.source not in where.sources:
+        return False
+    if one.created_at is not None:
+        if where.since is not None and one.created_at < where.since:
+            return False
+        if where.until is not None and one.created_at >= where.until:
+            return False
+    if where.task_key and one.task_key != where.task_key:
+        return False
+    at = where.valid_at
+    if at is None or one.kind != "fact":
+        return True
+    return (one.valid_from is None or one.valid_from <= at) and (
+        one.valid_to is None or one.valid_to > at
+    )
+
+
+def _words(text: str) -> list[str]:
+    """The words of a text as tokens of the index; of too many, the longest."""
+    found = sorted(set(terms(text)))
+    if len(found) > WORDS:
+        found = sorted(sorted(found, key=lambda word: (-len(word), word))[:WORDS])
+    return [index_token(word) for word in found]
+
+
+def _lucene(words: Sequence[str], scopes: Sequence[str], tier: Tier, where: Filter) -> str:
+    """A query of the full-text index. All of it is letters and digits, or a checked scope."""
+    body = " OR ".join(f'"{word}"' for word in words)
+    seen = " OR ".join(f'"{scope}"' for scope in scopes)
+    query = f'(+body:({body}) +scope:({seen})^0 +tier:"{tier.value}"^0'
+    if where.statuses:
+        statuses = " OR ".join(f'"{status.value}"' for status in sorted(where.statuses))
+        query += f" +status:({statuses})^0"
+    return query + ")"
