@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
-from ..graph import Filter, Op, Record, Tier, View
+from ..graph import Candidates, Filter, Op, Record, Tier, View
 from .cases import case_of, steps_of, trial_candidate, without_observations
 from .recall import Recall
-from .scoring import bm25, overlap, weigh
+from .scoring import Bm25, overlap, weigh
 from .strategy import Candidate, ClosedTrial, Cue
 
 TRIALS = frozenset({Tier.QUERY})
@@ -88,13 +86,19 @@ async def rank_trials(
     Returns:
         Pairs of record and scores per channel with "final", best first, ties by id.
     """
-    vectors = None if cue.vector is None else np.asarray([cue.vector], np.float32)
-    found = await view.search([cue.task], vectors, tiers=TRIALS, k=k, where=JUDGED)
+    return score_trials(
+        await view.search([cue.task], cue.vectors(), tiers=TRIALS, k=k, where=JUDGED), cue
+    )
+
+
+def score_trials(found: Candidates, cue: Cue) -> list[tuple[Record, dict[str, float]]]:
+    """What a search found of trials, scored as `rank_trials` says."""
     ranked = []
+    lexical = Bm25(cue.task, found.statistics)
     for hit in found.hits:
         if hit.record.id == cue.trial:
             continue
-        scores = {"lexical": bm25(cue.task, hit.record, found.statistics)}
+        scores = {"lexical": lexical.score(hit.record)}
         if hit.cosine:
             scores["semantic"] = max(0.0, hit.cosine[0])
         if cue.context:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from ..graph import Hop, LinkType, Outcome, Record, Tier, View
@@ -18,14 +18,15 @@ _STEPS = Hop(
 _LONGEST_OBSERVATION = 400
 
 
-def steps_hop(start: int = -1) -> Hop:
-    """The hop from trials to their steps."""
+def steps_hop(start: int = -1, *, without_summary: bool = False) -> Hop:
+    """The hop from trials to their steps, of all trials or of those without a summary."""
     return Hop(
         types=_STEPS.types,
         direction=_STEPS.direction,
         tiers=_STEPS.tiers,
         fan=_STEPS.fan,
         start=start,
+        without_summary=without_summary,
     )
 
 
@@ -85,7 +86,7 @@ def render_case(case: Case) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return " ".join(text.split()) if text else ""
 
 
 def without_observations(case: Case) -> Case:
@@ -115,7 +116,7 @@ def projections(case: Case, role: str) -> list[Case]:
 
 def trial_candidate(
     trial: Record,
-    cases: Sequence[Case],
+    cases: Sequence[Case] | Callable[[], Sequence[Form]],
     scores: Mapping[str, float],
     path: tuple[str, ...] = (),
 ) -> Candidate:
@@ -123,15 +124,19 @@ def trial_candidate(
 
     Args:
         trial: The QUERY record.
-        cases: The case from its fullest form to its shortest.
+        cases: The case from its fullest form to its shortest, or what works the forms out.
         scores: One per channel, and "final".
         path: Ids walked to reach it.
     """
+
+    def rendered() -> Sequence[Form]:
+        return () if callable(cases) else [Form(render_case(case), case=case) for case in cases]
+
     failed = trial.outcome is not None and trial.outcome.succeeded is False
     return Candidate(
         record=trial,
         placement=Placement.COUNTER_EXAMPLE if failed else Placement.EXAMPLE,
         scores=scores,
         path=path or (trial.id,),
-        forms=tuple(Form(render_case(case), case=case) for case in cases),
+        forms=cases if callable(cases) else rendered,
     )

@@ -34,14 +34,14 @@ def condense(case: Case, dull: frozenset[str] = frozenset()) -> Case:
     """
     if not any(step.action for step in case.steps):
         return case
+    if not case.outcome.succeeded:
+        return replace(case, steps=_vain(case))
     acted = [step for step in case.steps if step.action]
     numbered = sum(bool(mentions(step.action)) for step in acted)
-    if case.outcome.succeeded and (mentions(case.task) or 2 * numbered < len(acted)):
+    if mentions(case.task) or 2 * numbered < len(acted):
         # Where the goal names single things, or actions name things without numbers, kinds tell
         # nothing: any of the steps may be needed.
         return case
-    if not case.outcome.succeeded:
-        return replace(case, steps=_vain(case))
     last = max(number for number, step in enumerate(case.steps) if step.action)
     steps = [
         step

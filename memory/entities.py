@@ -10,7 +10,8 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-_NUMBERED = re.compile(r"([^\W\d_][\w'-]*?)[ _]?(\d+)\b")
+_NUMBERED = re.compile(r"(?<![^\W\d_])([^\W\d_][\w'-]{0,63}?)[ _]?(\d{1,18})\b")
+# Bounded, so that a text of a million letters takes no longer than others of its length.
 _WORD = re.compile(r"[^\W\d_][\w'-]*")
 SLOT = "_"
 _COMPOUND = 4
@@ -87,11 +88,22 @@ def stems(text: str) -> frozenset[str]:
 
 def same_kind(word: str, kind: str) -> bool:
     """Whether a word of a goal names a kind, also in the plural or at the head of a compound."""
-    if word == kind or word in (f"{kind}s", f"{kind}es"):
-        return True
-    if kind.endswith(("f", "fe")) and word == f"{kind.rstrip('e')[:-1]}ves":
-        return True
-    return len(kind) >= _COMPOUND and word.startswith(kind)
+    return kind in _named_by(word)
+
+
+def kinds_named(text: str) -> frozenset[str]:
+    """All that a word of a text may name; see `same_kind`."""
+    return frozenset().union(*map(_named_by, words(text)))
+
+
+@lru_cache(maxsize=8192)
+def _named_by(word: str) -> frozenset[str]:
+    """The kinds that a word names, whether there are such things or not."""
+    named = {word, word.removesuffix("s"), word.removesuffix("es")}
+    if word.endswith("ves"):
+        named |= {f"{word[:-3]}f", f"{word[:-3]}fe"}
+    named.update(word[:end] for end in range(_COMPOUND, len(word)))
+    return frozenset(named)
 
 
 def kinds_in(text: str, kinds: frozenset[str]) -> tuple[str, ...]:
@@ -99,8 +111,6 @@ def kinds_in(text: str, kinds: frozenset[str]) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for word in words(text):
         # The longest first: a desklamp is not a desk.
-        for kind in sorted(kinds, key=lambda one: (-len(one), one)):
-            if same_kind(word, kind):
-                found[kind] = None
-                break
+        if named := kinds & _named_by(word):
+            found[min(named, key=lambda one: (-len(one), one))] = None
     return tuple(found)

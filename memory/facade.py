@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 import warnings
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -13,21 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import Conflict, IdConflict, InvalidInput, NotFound
+from ..errors import InvalidInput, NotAdmitted, NotFound
 from ..graph import (
     SEARCHABLE,
     Add,
-    AddLink,
     Applied,
     Changeset,
-    Close,
     JournalEntry,
-    Link,
-    LinkType,
     Op,
-    Outcome,
-    OutcomeKind,
-    Provenance,
     Record,
     Statistics,
     Store,
@@ -39,24 +32,31 @@ from ..graph import (
     digest,
 )
 from ..graph.open import open_store
-from .cases import steps_of
+from ..graph.revert import Reverting, plan_revert, take_back
+from .baselines import JUDGED
 from .embedders import Embedder, embed_async, get_embedder
 from .explain import Explanation
 from .guard import Guard, Judgement, OpenGuard, ProposedStep, Verdict
+from .guard.access import Access, check_curator, check_own, check_status, get_access
+from .guard.admission import Admission
+from .guard.notify import Notifier
+from .guard.operations import GuardOperations
+from .guard.registry import get_guard
 from .recall import Recall
 from .registry import get_strategy
+from .remine import MAX_TRIALS
 from .stages import recall, recall_from_receipt, recall_to_json
-from .strategy import ClosedTrial, Cue, Strategy
-from .trial import Trial, checked, credits, default_source
+from .strategy import Cue, Rebuilding, Strategy
+from .trial import Trial, default_source
+from .trials import TrialOperations
 
 if TYPE_CHECKING:
     import networkx as nx
 
-_TRIES = 3
-_MAX_TRIALS_PER_RUN = 512
+    from ..graph.neo4j import Credentials
 
 
-class Memory:
+class Memory(TrialOperations, GuardOperations):
     """The shared memory of one team: trials go in, recalls with receipts come out.
 
     Open it with `Memory.open`. Safe for concurrent use within one event loop; any number of
@@ -71,10 +71,13 @@ class Memory:
         source: str = "",
         strategy: str | Strategy = "hierarchical",
         embedder: Embedder | None = None,
-        guard: Guard | None = None,
+        guard: str | Guard | None = None,
         budget: int = 1000,
         hold_out: float = 0.02,
         learn: bool = True,
+        access: str | Access = Access.CURATOR,
+        admission: Admission | None = None,
+        notifier: Notifier | None = None,
     ) -> None:
         """Use an open store; `open` is what most callers want."""
         if not 0.0 <= hold_out <= 1.0:
@@ -86,7 +89,12 @@ class Memory:
         self.source = source or default_source()
         self.strategy = get_strategy(strategy)
         self.embedder = embedder
-        self.guard: Guard = guard or OpenGuard()
+        self.guard = get_guard(guard)
+        self.access = get_access(access)
+        self.admission = admission
+        if admission is None and not isinstance(self.guard, OpenGuard):
+            self.admission = Admission()
+        self.notifier = notifier or Notifier()
         self.budget = budget
         self.hold_out = hold_out
         self.learn = learn
@@ -102,25 +110,36 @@ class Memory:
         source: str = "",
         strategy: str | Strategy = "hierarchical",
         embedder: str | Embedder | None = "wordllama",
-        guard: Guard | None = None,
+        guard: str | Guard | None = None,
         budget: int = 1000,
         hold_out: float = 0.02,
         learn: bool = True,
+        credentials: Credentials | None = None,
+        access: str | Access = Access.CURATOR,
+        admission: Admission | None = None,
+        webhook: str = "",
     ) -> AsyncIterator[Memory]:
         """Open the memory kept at `url`, and close it at the end of the block.
 
         Args:
-            url: Such as ``sqlite:///team.db`` (a relative path), ``sqlite:////var/team.db`` or
-                ``sqlite://`` (in memory, gone at the end).
+            url: Such as ``sqlite:///team.db`` (a relative path), ``sqlite:////var/team.db``,
+                ``sqlite://`` (gone at the end) or ``neo4j://host:7687``.
             scope: The tenant path that is read and written, such as ``acme/support``.
             source: The authenticated principal; the user of the operating system if empty.
             strategy: A name ("hierarchical", "exprag", "context", "none") or your own.
             embedder: "wordllama", your own, or None for lexical search only.
-            guard: Judges what is written and recalled; lets everything pass if None.
+            guard: Judges what is written and recalled: "consensus", "none" or your own; lets
+                everything pass if None.
             budget: Tokens of one recall.
             hold_out: Probability of leaving out a recalled item, to measure its worth.
             learn: False freezes what is remembered: trials are recorded, but every outcome is
                 kept as unknown, which teaches nothing.
+            credentials: For a server: name and password, or what gives them; from the environment
+                (NEO4J_USERNAME and NEO4J_PASSWORD or NEO4J_PASSWORD_FILE) if None.
+            access: "curator", or "viewer", who may not decide on quarantine, freeze or revert.
+            admission: What may be written at all, and what is redacted; with a guard the usual
+                rules if None, else everything is admitted.
+            webhook: A URL that each quarantine, confirmation and release is posted to as JSON.
 
         Raises:
             InvalidURL: The URL names no store.
@@ -128,7 +147,8 @@ class Memory:
             InvalidScope: The scope is not a path of plain names.
         """
         model = get_embedder(embedder)
-        store = await open_store(url)
+        notifier = Notifier(webhook)
+        store = await open_store(url, credentials=credentials)
         try:
             memory = cls(
                 store,
@@ -140,268 +160,39 @@ class Memory:
                 budget=budget,
                 hold_out=hold_out,
                 learn=learn,
+                access=access,
+                admission=admission,
+                notifier=notifier,
             )
             await memory._check_embedder()
             yield memory
         finally:
             await store.close()
+            await asyncio.to_thread(notifier.close)
 
-    def scoped(self, scope: str, *, source: str = "") -> Memory:
-        """The same store and settings, seen from another scope."""
+    def scoped(
+        self,
+        scope: str,
+        *,
+        source: str = "",
+        guard: str | Guard | None = None,
+        learn: bool | None = None,
+    ) -> Memory:
+        """The same store, seen from another scope; settings that are not given stay as they are."""
         return Memory(
             self.store,
             scope=scope,
             source=source or self.source,
             strategy=self.strategy,
             embedder=self.embedder,
-            guard=self.guard,
+            guard=self.guard if guard is None else guard,
             budget=self.budget,
             hold_out=self.hold_out,
-            learn=self.learn,
+            learn=self.learn if learn is None else learn,
+            access=self.access,
+            admission=self.admission,
+            notifier=self.notifier,
         )
-
-    # --- trials -------------------------------------------------------------------------------
-
-    async def begin(
-        self,
-        task: str,
-        *,
-        run: str = "",
-        task_key: str = "",
-        context: Iterable[str] = (),
-        role: str = "",
-        agent: str = "",
-        data: Mapping[str, Any] | None = None,
-    ) -> Trial:
-        """Begin a trial, or take up the open one of this run and task again.
-
-        Args:
-            task: The task, in words.
-            run: The workflow execution; a new one if empty.
-            task_key: Groups attempts at the same task.
-            context: Names of what is around, for finding trials in like surroundings.
-            role: The role that begins it.
-            agent: The agent that begins it.
-            data: More to keep with it, plain JSON.
-        """
-        run = run or uuid.uuid4().hex
-        async for id_, found in self._trials(run):
-            if found is not None and (found.outcome is not None or found.text != task):
-                continue
-            if found is not None:
-                return await self._resume(found)
-            record = Record(
-                id=id_,
-                tier=Tier.QUERY,
-                kind="task",
-                text=checked(task),
-                scope=self.scope,
-                task_key=task_key,
-                provenance=Provenance(self.source, role, agent, run),
-                data={**(data or {}), "context": sorted(set(context))},
-            )
-            await self._write(digest("begin", id_), [Add(record)], reason="trial begins")
-            return Trial(record)
-        raise InvalidInput(
-            f"The run {run!r} holds {_MAX_TRIALS_PER_RUN} trials, the most there may be. "
-            "Start a new run.",
-            run=run,
-        )
-
-    def trial_id(self, run: str, number: int) -> str:
-        """The id of the n-th trial of a run, from 0."""
-        return digest("trial", self.scope, run, number)
-
-    async def _trials(self, run: str) -> AsyncIterator[tuple[str, Record | None]]:
-        """The trials of a run in order, then the first free id with None."""
-        view = await self.store.view(self.scope, run=run)
-        for start in range(0, _MAX_TRIALS_PER_RUN, 16):
-            ids = [self.trial_id(run, number) for number in range(start, start + 16)]
-            found = await view.get(ids)
-            for id_ in ids:
-                yield id_, found.get(id_)
-                if id_ not in found:
-                    return
-
-    async def _resume(self, record: Record) -> Trial:
-        view = await self.store.view(self.scope, run=record.provenance.run)
-        steps = (await steps_of(view, [record.id])).get(record.id, [])
-        return Trial(
-            record,
-            steps=len(steps),
-            last=steps[-1].id if steps else "",
-            used={id_ for step in steps for id_ in step.data.get("used", ())},
-            seen={step.id for step in steps},
-        )
-
-    async def observe(
-        self,
-        trial: Trial,
-        text: str,
-        *,
-        action: str = "",
-        role: str = "",
-        agent: str = "",
-        kind: str = "",
-        used: Iterable[str] = (),
-        reply_to: str = "",
-        key: str = "",
-        data: Mapping[str, Any] | None = None,
-    ) -> str:
-        """Record one step of a trial as it completes. Only the recorder calls this.
-
-        Args:
-            trial: The open trial.
-            text: What was said, or what came of the action.
-            action: What was done, if anything.
-            role: Who.
-            agent: Which agent.
-            kind: "action" if there is an action, else "utterance", unless given.
-            used: Ids of recalled records that it acted on.
-            reply_to: Id of the step it answers.
-            key: Identifies the step within the trial, so that a replay records it once; its
-                number if empty.
-            data: More to keep with it, plain JSON.
-
-        Returns:
-            The id of the INTERACTION record.
-        """
-        async with trial.lock:
-            used = sorted(set(used))
-            trial.used.update(used)
-            id_ = digest("step", trial.id, key or trial.steps)
-            record = Record(
-                id=id_,
-                tier=Tier.INTERACTION,
-                kind=kind or ("action" if action else "utterance"),
-                text=checked(f"{action}\n{text}" if action else text),
-                scope=self.scope,
-                task_key=trial.record.task_key,
-                provenance=Provenance(self.source, role, agent, trial.run, trial.id, trial.steps),
-                data={
-                    **(data or {}),
-                    **({"action": action} if action else {}),
-                    **({"used": used} if used else {}),
-                },
-            )
-            try:
-                await self._record_step(trial, record, reply_to)
-            except IdConflict:
-                # A node that was replayed said something else this time; both are kept.
-                again = digest("step again", id_, record.content_hash())
-                record = replace(record, id=again)
-                await self._record_step(trial, record, reply_to)
-            return record.id
-
-    async def _record_step(self, trial: Trial, record: Record, reply_to: str) -> None:
-        ops: list[Op] = [
-            Add(record),
-            AddLink(Link(src=record.id, dst=trial.id, type=LinkType.PART_OF)),
-        ]
-        new = record.id not in trial.seen
-        if trial.last and new:
-            ops.append(AddLink(Link(src=trial.last, dst=record.id, type=LinkType.NEXT)))
-        if reply_to:
-            ops.append(AddLink(Link(src=record.id, dst=reply_to, type=LinkType.REPLY_TO)))
-        view = await self.store.view(self.scope, run=trial.run)
-        ops.extend(await self.strategy.observe(view, trial.record, record))
-        await self._write(
-            digest("observe", record.id, record.content_hash(), record.provenance.step),
-            ops,
-            reason="step recorded",
-        )
-        if new:
-            trial.seen.add(record.id)
-            trial.steps += 1
-            trial.last = record.id
-
-    async def commit(self, trial: Trial, outcome: Outcome) -> None:
-        """Close a trial and let the strategy learn from it. An unknown outcome teaches nothing.
-
-        Committing twice with the same outcome does nothing the second time.
-
-        Raises:
-            Conflict: The trial is closed with another outcome.
-        """
-        if not self.learn:
-            outcome = Outcome.unknown("the memory is frozen", judge=outcome.judge)
-        await self._close(trial.id, trial.run, outcome)
-
-    async def open_trial(self, run: str) -> Trial | None:
-        """The last trial of a run that has no outcome yet, or None."""
-        last = None
-        async for _, found in self._trials(run):
-            if found is not None and found.outcome is None:
-                last = found
-        return None if last is None else await self._resume(last)
-
-    async def settle(self, thread_id: str, outcome: Outcome) -> None:
-        """Say later how a run ended: closes its last trial that is open or of unknown outcome.
-
-        Args:
-            thread_id: The run, or the id of a trial.
-            outcome: How it ended, by someone's judgement.
-
-        Raises:
-            NotFound: There is no such run, or all its trials are settled.
-        """
-        if not outcome.judge:
-            outcome = replace(outcome, judge="person")
-        last: Record | None = None
-        known = False
-        async for _, found in self._trials(thread_id):
-            known = known or found is not None
-            if found is not None and (found.outcome is None or found.outcome.value is None):
-                last = found
-        if last is None:
-            view = await self.store.view(self.scope)
-            last = (await view.get([thread_id])).get(thread_id)
-        if last is None or last.tier is not Tier.QUERY:
-            raise NotFound(
-                f"There is no trial to settle under {thread_id!r} in scope {self.scope!r}"
-                + (": all of them have an outcome already." if known else "."),
-                thread_id=thread_id,
-            )
-        await self._close(last.id, last.provenance.run, outcome)
-
-    async def _close(self, id_: str, run: str, outcome: Outcome) -> None:
-        for attempt in range(_TRIES):
-            view = await self.store.view(self.scope, run=run)
-            trial = (await view.get([id_])).get(id_)
-            if trial is None:
-                raise NotFound(f"There is no trial {id_!r} in scope {self.scope!r}.", id=id_)
-            if trial.outcome == outcome:
-                return
-            ops: list[Op] = [Close(id_, trial.revision, outcome)]
-            if outcome.kind is not OutcomeKind.UNKNOWN:
-                ops += await self._lessons(view, trial, outcome)
-            try:
-                await self._write(
-                    digest("commit", id_, outcome.to_json(), attempt, trial.revision),
-                    ops,
-                    reason=f"trial ends: {outcome.kind}",
-                    base=view.position,
-                )
-                return
-            except Conflict:
-                if attempt == _TRIES - 1 or trial.outcome is not None:
-                    raise
-
-    async def _lessons(self, view: View, trial: Record, outcome: Outcome) -> list[Op]:
-        """Credit for what was served, and what the strategy makes of the trial."""
-        steps = (await steps_of(view, [trial.id])).get(trial.id, [])
-        receipts = await self._recalls(view, await self.store.receipts(self.scope, trial=trial.id))
-        used = frozenset(id_ for step in steps for id_ in step.data.get("used", ()))
-        closed = ClosedTrial(
-            record=trial,
-            outcome=outcome,
-            steps=tuple(steps),
-            vector=await self._vector(trial.text),
-            used=used,
-        )
-        ops = list(credits(receipts, used, outcome))
-        ops += await self.strategy.commit(view, closed, receipts)
-        return ops
 
     # --- recall -------------------------------------------------------------------------------
 
@@ -430,10 +221,6 @@ class Memory:
         trial_id = trial.id if trial else ""
         receipt = digest("receipt", self.scope, run, trial_id, step, role)
         view = await self.store.view(self.scope, run=run)
-        if trial is not None:
-            first = await self.store.receipts(self.scope, ids=[receipt])
-            if first:
-                return (await self._recalls(view, first))[0]
         around = frozenset(context) or frozenset(
             trial.record.data.get("context", ()) if trial else ()
         )
@@ -446,6 +233,7 @@ class Memory:
             context=around,
             budget=self.budget if budget is None else budget,
         )
+        suspects: list[tuple[Record, Judgement]] = []
         recalled = await recall(
             view,
             self.strategy,
@@ -455,7 +243,16 @@ class Memory:
             count_tokens=self._count_tokens,
             # Without a trial there will be no outcome to compare.
             hold_out=self.hold_out if trial is not None else 0.0,
+            suspects=suspects,
+            embed=self._vector,
         )
+        if suspects:
+            await self.hold_suspects(suspects)
+        if self.admission is not None:
+            shown = [(item.record.id, item.text) for item in recalled.items]
+            self.admission.recalled(run, shown)
+        body = recall_to_json(replace(recalled, task=self._clean(recalled.task)))
+        # The first receipt under an id is kept: a resumed node is given that one.
         stored = await self.store.put_receipt(
             StoredReceipt(
                 id=receipt,
@@ -464,13 +261,10 @@ class Memory:
                 trial=trial_id,
                 role=role,
                 position=view.position,
-                body=recall_to_json(recalled),
+                body=body,
             )
         )
-        if (
-            stored.position != view.position
-            or stored.body["items"] != (recall_to_json(recalled)["items"])
-        ):
+        if stored.position != view.position or stored.body["items"] != body["items"]:
             return (await self._recalls(view, [stored]))[0]
         return recalled
 
@@ -568,15 +362,65 @@ class Memory:
             self.store, self.scope, tiers=None if tiers is None else frozenset(tiers), at=at
         )
 
-    async def maintain(self, *, dry_run: bool = False) -> int:
-        """Let the strategy clean up; returns how many operations there were to do."""
+    async def maintain(self, *, dry_run: bool = False, afresh: bool = False) -> int:
+        """Let the strategy clean up; returns how many operations there were to do.
+
+        Args:
+            dry_run: Only count them.
+            afresh: Work out anew all that was made of the trials, if the strategy can, which takes
+                longer. After a source was taken back, nothing is left then of what it made seem
+                rare, common or alike.
+        """
         view = await self.store.view(self.scope)
-        ops = await self.strategy.maintain(view)
+        if afresh and isinstance(self.strategy, Rebuilding):
+            ops = await self._rebuilt(self.strategy, view)
+        else:
+            ops = await self.strategy.maintain(view)
         if ops and not dry_run:
             await self._write(
-                digest("maintain", self.scope, view.position), ops, reason="maintenance"
+                digest("maintain", self.scope, view.position, *(["afresh"] if afresh else [])),
+                ops,
+                reason="maintenance",
             )
         return len(ops)
+
+    async def _rebuilt(self, strategy: Rebuilding, view: View) -> Sequence[Op]:
+        trials = await view.recent(tiers=frozenset({Tier.QUERY}), k=MAX_TRIALS, where=JUDGED)
+        own = [trial for trial in trials if trial.scope == self.scope]
+        return await strategy.rebuild(
+            view, [(trial, await self._vector(trial.text)) for trial in own]
+        )
+
+    async def revert(
+        self, changeset: str | Sequence[str], *, cascade: bool = False, dry_run: bool = False
+    ) -> Reverting:
+        """Take changesets of this scope back; their inverse is appended to the journal.
+
+        Args:
+            changeset: Its id, or the ids of several that are taken back together.
+            cascade: Take back what depends on it as well, operation by operation.
+            dry_run: Only say what would be done.
+
+        Raises:
+            NotFound: This scope sees no such changeset.
+            InvalidInput: It belongs to an outer scope, or the guard refuses its inverse.
+            Conflict: Something depends on it; the error names what.
+        """
+
+        async def apply(inverse: Changeset) -> Applied:
+            return await self._write(
+                inverse.id, inverse.ops, reason=inverse.reason, base=inverse.base, exact=True
+            )
+
+        ids = [changeset] if isinstance(changeset, str) else list(changeset)
+        if dry_run:
+            return await plan_revert(
+                self.store, self.scope, ids, cascade=cascade, actor=self.source
+            )
+        check_curator(self.access, "revert a changeset")
+        return await take_back(
+            self.store, self.scope, ids, cascade=cascade, actor=self.source, apply=apply
+        )
 
     # --- writing ------------------------------------------------------------------------------
 
@@ -589,21 +433,47 @@ class Memory:
             id_: Makes it idempotent; a new one if empty.
 
         Raises:
-            InvalidInput: The guard refuses it.
+            NotAdmitted: The admission or the guard refuses it; it says by which rule and why. With
+                a guard that includes changes to what another source wrote.
+            NotAllowed: It sets a status, and this memory was opened by a viewer.
+            Frozen: It adds records, and this scope or one around it is frozen.
         """
-        return await self._write(id_ or uuid.uuid4().hex, list(ops), reason=reason)
+        ops = list(ops)
+        check_status(self.access, ops)
+        if not isinstance(self.guard, OpenGuard):
+            view = await self.store.view(self.scope)
+            await check_own(view, self.source, self.access, ops)
+        return await self._write(id_ or uuid.uuid4().hex, ops, reason=reason)
 
-    async def _write(self, id_: str, ops: Sequence[Op], *, reason: str, base: int = 0) -> Applied:
+    async def _learnt(self, ops: Sequence[Op], *, reason: str) -> Applied:
+        """Apply what a confirmation teaches, past the guard, which would refuse it from others."""
+        return await self._write(uuid.uuid4().hex, list(ops), reason=reason, judged=True)
+
+    async def _write(
+        self,
+        id_: str,
+        ops: Sequence[Op],
+        *,
+        reason: str,
+        base: int = 0,
+        exact: bool = False,
+        judged: bool = False,
+    ) -> Applied:
         owned = tuple(self._owned(op) for op in ops)
+        if self.admission is not None and not exact:
+            self.admission.check_size(owned)
+            owned = tuple(map(self.admission.clean_op, owned))
         changeset = Changeset(
-            id=id_, scope=self.scope, base=base, actor=self.source, reason=reason, ops=owned
+            id=id_,
+            scope=self.scope,
+            base=base,
+            actor=self.source,
+            reason=self._clean(reason),
+            ops=owned,
+            exact=exact,
         )
-        judgement = await self.guard.admit(changeset)
-        if judgement.verdict not in (Verdict.ALLOW, Verdict.FLAG):
-            raise InvalidInput(
-                f"The guard refuses this changeset ({judgement.verdict}): {judgement.reason}",
-                judgement=judgement,
-            )
+        if not judged:
+            await self._admit(changeset)
         added = [op.record for op in owned if isinstance(op, Add) and op.record.tier in SEARCHABLE]
         vectors: dict[str, NDArray[np.float32]] = {}
         fingerprint = ""
@@ -613,11 +483,35 @@ class Memory:
             vectors = {record.id: row for record, row in zip(added, rows, strict=True)}
         return await self.store.apply(changeset, vectors=vectors, embedder=fingerprint)
 
+    async def _admit(self, changeset: Changeset) -> None:
+        if self.admission is not None and not changeset.exact:
+            refusal = self.admission.judge(changeset)
+            if refusal is not None:
+                raise refusal.error()
+        judgement = await self.guard.admit(changeset)
+        if judgement.verdict not in (Verdict.ALLOW, Verdict.FLAG):
+            raise NotAdmitted(
+                f"The guard refuses this changeset ({judgement.verdict}): {judgement.reason}",
+                rule="guard",
+                reason=judgement.reason,
+                judgement=judgement,
+            )
+
+    def _clean(self, text: str, *, judged: bool = False) -> str:
+        """The text as it may be stored: with an admission, without secrets.
+
+        Args:
+            text: The text.
+            judged: It becomes that of a record, which is refused if it is too long.
+        """
+        if self.admission is None or (judged and self.admission.too_long(text)):
+            return text
+        return self.admission.clean(text)
+
     def _owned(self, op: Op) -> Op:
         """The source of a record is who writes it, never what a payload says."""
         if isinstance(op, Add) and op.record.provenance.source != self.source:
-            provenance = replace(op.record.provenance, source=self.source)
-            return Add(replace(op.record, provenance=provenance))
+            return Add(op.record.attributed(self.source))
         return op
 
     async def _vector(self, text: str) -> NDArray[np.float32] | None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from types import MappingProxyType
 from typing import Any
-
-import numpy as np
 
 from ..graph import (
     Add,
@@ -23,6 +23,7 @@ from ..graph import (
     Patch,
     Provenance,
     Record,
+    TermStatistics,
     Tier,
     View,
     Walk,
@@ -30,15 +31,13 @@ from ..graph import (
 )
 from .cases import action_of, case_of
 from .condense import condense, reduced
-from .entities import same_kind, stem, stems, words
+from .entities import kinds_named, stem, stems, words
 from .mining import Judged, MinedRule, contrast, judge, mine, plan_steps
 from .recall import Placement, Rule
-from .scoring import bm25
+from .scoring import Bm25
 from .strategy import Candidate, ClosedTrial, Cue, Form
 
 INSIGHTS = frozenset({Tier.INSIGHT})
-SEARCHED = 32
-"""Insights looked up by their text."""
 QUOTAS: Mapping[str, int] = {
     "plan": 3,
     "found_at": 8,
@@ -75,10 +74,7 @@ class Vote:
     voter: str = ""
 
 
-async def search_insights(view: View, cue: Cue) -> Candidates:
-    """Insights by what they say."""
-    vectors = None if cue.vector is None else np.asarray([cue.vector], np.float32)
-    return await view.search([cue.task], vectors, tiers=INSIGHTS, k=SEARCHED)
+_NO_VOTE = Vote()
 
 
 def offered(
@@ -88,60 +84,98 @@ def offered(
     most = max((vote.total for vote in votes.values()), default=1.0)
     records = {hit.record.id: hit.record for hit in searched.hits}
     records |= {id_: walk.records[id_] for id_ in votes if id_ in walk.records}
-    candidates = []
+    about_task = _About(cue.task, searched.statistics)
+    ranked = []
     for id_, record in records.items():
-        vote = votes.get(id_, Vote())
-        about = _about(record, cue.task, searched)
         trusted = confidence(record)
-        if (about <= 0.0 and vote.total <= 0.0) or trusted < LEAST_CONFIDENCE:
+        if trusted < LEAST_CONFIDENCE:
+            continue
+        about = about_task.of(record)
+        vote = votes.get(id_, _NO_VOTE)
+        if about <= 0.0 and vote.total <= 0.0:
             continue
         # A change is asked for by a word; how many like trials made it says little.
         weight = 0.9 if record.data.get("form") == "achieves" else 0.6
         final = weight * about + (1.0 - weight) * vote.total / most
         final *= trusted * helpfulness(record, cue.role)
+        ranked.append((-final, id_, about, record))
+    ranked.sort(key=lambda one: one[:2])
+    candidates = []
+    for negative, id_, about, record in _within_quotas(ranked):
+        vote = votes.get(id_, _NO_VOTE)
         candidates.append(
             Candidate(
                 record=record,
                 placement=Placement.RULE,
-                scores={"lexical": about, "votes": vote.total / most, "final": final},
+                scores={"lexical": about, "votes": vote.total / most, "final": -negative},
                 path=(vote.voter, id_) if vote.voter else (id_,),
-                forms=(Form(_told(record), rule=_rule(record, trusted)),),
+                forms=partial(_forms, record),
             )
         )
-    candidates.sort(key=lambda one: (-one.scores["final"], one.record.id))
-    return _within_quotas(candidates)
+    return candidates
 
 
-def _about(record: Record, task: str, searched: Candidates) -> float:
-    """How much an insight speaks of the task; where something is found must be of what it names."""
-    data = insight_data(record)
-    thing, change = data.get("thing"), data.get("change")
-    if isinstance(thing, str) and not any(same_kind(word, thing) for word in words(task)):
-        return 0.0
-    if isinstance(change, str):
-        asked = {stem(word) for word in words(change)}
-        if not asked <= stems(task):
+def _forms(record: Record) -> Sequence[Form]:
+    """An insight as it is packed."""
+    return (Form(_told(record), rule=_rule(record, confidence(record))),)
+
+
+class _About:
+    """How much insights speak of one task."""
+
+    def __init__(self, task: str, statistics: TermStatistics) -> None:
+        self._task = task
+        self._statistics = statistics
+        self._words = words(task)
+        self._stems = stems(task)
+        self._named = kinds_named(task)
+        self._plain = Bm25(task, statistics)
+        self._scorers: dict[frozenset[str], Bm25] = {frozenset(): self._plain}
+
+    def of(self, record: Record) -> float:
+        """In [0, 1]; where something is found must be of what the task names."""
+        data = insight_data(record)
+        thing = data.get("thing")
+        if isinstance(thing, str) and thing not in self._named:
             return 0.0
-        # A word that a goal asks with is kept as its stem; the task has to meet it as such.
-        task = " ".join(stem(word) if stem(word) in asked else word for word in words(task))
-    return bm25(task, record, searched.statistics)
+        change = data.get("change")
+        if not isinstance(change, str):
+            return self._plain.score(record)
+        asked = frozenset(stem(word) for word in words(change))
+        if not asked <= self._stems:
+            return 0.0
+        return self._scorer(asked).score(record)
+
+    def _scorer(self, asked: frozenset[str]) -> Bm25:
+        """A word that a goal asks with is kept as its stem; the task has to meet it as such."""
+        if asked not in self._scorers:
+            task = self._task
+            if asked:
+                met = (stem(word) if stem(word) in asked else word for word in self._words)
+                task = " ".join(met)
+            self._scorers[asked] = Bm25(task, self._statistics)
+        return self._scorers[asked]
 
 
-def _within_quotas(candidates: Sequence[Candidate]) -> list[Candidate]:
+_Ranked = tuple[float, str, float, Record]
+"""The negative score, the id, how much it speaks of the task, the insight."""
+
+
+def _within_quotas(ranked: Sequence[_Ranked]) -> list[_Ranked]:
     left = dict(QUOTAS)
     others = OTHERS
     kept = []
-    for candidate in candidates:
-        form = str(candidate.record.data.get("form", ""))
-        if form in _ABOUT_THE_TASK and candidate.scores["lexical"] <= 0.0:
+    for one in ranked:
+        form = str(one[3].data.get("form", ""))
+        if form in _ABOUT_THE_TASK and one[2] <= 0.0:
             continue
         if form in left:
             left[form] -= 1
             if left[form] >= 0:
-                kept.append(candidate)
+                kept.append(one)
         elif others > 0:
             others -= 1
-            kept.append(candidate)
+            kept.append(one)
     return kept
 
 
@@ -163,8 +197,8 @@ def _rule(record: Record, trusted: float) -> Rule:
 
 def insight_data(record: Record) -> Mapping[str, Any]:
     """The arguments of an insight."""
-    data = record.data.get("data", {})
-    return data if isinstance(data, Mapping) else {}
+    data = record.data.get("data", _NOTHING)
+    return data if type(data) is dict or isinstance(data, Mapping) else _NOTHING
 
 
 def confidence(record: Record) -> float:
@@ -174,10 +208,18 @@ def confidence(record: Record) -> float:
 
 def helpfulness(record: Record, role: str) -> float:
     """Between 0.5 and 1: how often the record helped this role, with a prior of four uses."""
-    total = record.total_credit()
-    own = record.credit.get(role, total) if role else total
+    if not record.credit:
+        return _UNTRIED
+    own = record.credit.get(role) if role else None
+    if own is None:
+        own = record.total_credit()
     helped, hurt = own.helped + 3.0, own.hurt + 1.0
     return 0.5 + 0.5 * helped / (helped + hurt)
+
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+_UNTRIED = 0.5 + 0.5 * 3.0 / 4.0
+"""How helpful a record without credit is taken to be."""
 
 
 # --- learning -------------------------------------------------------------------------------------

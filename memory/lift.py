@@ -366,15 +366,16 @@ def newcombe(a: int, n: int, b: int, m: int) -> tuple[float, float]:
         Lower and upper end (Newcombe 1998, Statistics in Medicine 17:873, method 10).
     """
     p, q = a / n, b / m
-    low_p, high_p = _wilson(a, n)
-    low_q, high_q = _wilson(b, m)
+    low_p, high_p = wilson(a, n)
+    low_q, high_q = wilson(b, m)
     return (
         p - q - math.hypot(p - low_p, high_q - q),
         p - q + math.hypot(high_p - p, q - low_q),
     )
 
 
-def _wilson(a: int, n: int) -> tuple[float, float]:
+def wilson(a: int, n: int) -> tuple[float, float]:
+    """The 95% Wilson score interval of a/n, for n above 0."""
     p, square = a / n, _Z * _Z
     middle = (p + square / (2 * n)) / (1 + square / n)
     half = _Z / (1 + square / n) * math.sqrt(p * (1 - p) / n + square / (4 * n * n))

@@ -36,12 +36,15 @@ MAX_TRIALS = 2000
 """The newest trials that are read; what older ones said of insights is left as it is."""
 MAX_INSIGHTS = 10_000
 CHUNK = 64
-RULES = Filter(kinds=frozenset({"rule"}), statuses=frozenset(Status))
-SILENCED = replace(JUDGED, statuses=frozenset({Status.QUARANTINED}))
+RULES = Filter(kinds=frozenset({"rule"}), statuses=frozenset(Status), tainted=None)
+SILENCED = (
+    replace(JUDGED, statuses=frozenset({Status.QUARANTINED}), tainted=None),
+    replace(JUDGED, tainted=True),
+)
 _EVIDENCE = {LinkType.SUPPORTS: True, LinkType.REFUTES: False}
 
 
-async def remine(view: View) -> list[Op]:
+async def remine(view: View, *, afresh: bool = False) -> list[Op]:
     """What is to be changed so that the insights are what the trials say.
 
     Insights that nobody speaks for any more are archived; those that somebody speaks for again
@@ -49,6 +52,8 @@ async def remine(view: View) -> list[Op]:
 
     Args:
         view: The memory.
+        afresh: Also archive rules that trials speak for, but that mining them again does not
+            find: then what is left depends on nothing but the trials.
 
     Returns:
         Operations; empty when nothing is to be done.
@@ -59,10 +64,13 @@ async def remine(view: View) -> list[Op]:
         record.id: record
         for record in await view.recent(tiers=INSIGHTS, k=MAX_INSIGHTS, where=RULES)
     }
-    said, records = await _said(view, trials, there)
-    # Who is quarantined says nothing: what such a trial said is taken back.
-    silenced = await view.recent(tiers=TRIALS, k=MAX_TRIALS, where=SILENCED)
-    linked = await _linked(view, (*trials, *silenced))
+    said, records = await _said(view, trials, {} if afresh else there)
+    # Who is quarantined, or held back by its taint, says nothing: what it said is taken back.
+    silenced = {trial.id: trial for trial in trials}
+    for where in SILENCED:
+        found = await view.recent(tiers=TRIALS, k=MAX_TRIALS, where=where)
+        silenced |= {trial.id: trial for trial in found}
+    linked = await _linked(view, tuple(silenced.values()))
     ops: list[Op] = [Add(record) for id_, record in records.items() if id_ not in there]
     ops += _links(said, linked, {*there, *records})
     ops += _statuses(said, linked, there)

@@ -7,16 +7,20 @@ the strategy does the second to fourth.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from ..graph import JSON, Record, StoredReceipt, View, digest
 from ..graph.records import Outcome
 from .guard import Guard, Judgement, Verdict
+from .guard.refill import Embed, screened
 from .recall import Case, CaseStep, Item, Placement, Recall, Rejected, Rule
 from .strategy import Candidate, Cue, Strategy
 
 MAX_ITEMS = 48
 MAX_REJECTED = 32
+MISSES = 16
+"""After so many candidates in a row that did not fit, the budget counts as full."""
 _OVERHEAD = 4
 """Tokens of an item's number and line breaks in a prompt."""
 
@@ -30,6 +34,8 @@ async def recall(
     receipt: str,
     count_tokens: Callable[[str], int],
     hold_out: float,
+    suspects: list[tuple[Record, Judgement]] | None = None,
+    embed: Embed | None = None,
 ) -> Recall:
     """Run all stages.
 
@@ -41,17 +47,23 @@ async def recall(
         receipt: Id of the receipt, also the seed of the hold-out.
         count_tokens: The length of a text in tokens.
         hold_out: Probability, per item, of leaving it out to measure its worth.
+        suspects: Takes what the guard wants in quarantine, with its judgement.
+        embed: Embeds a text, for looking again in place of what the guard takes out.
     """
     candidates: Sequence[Candidate] = ()
     if cue.task.strip() and cue.budget > 0:
         candidates = await strategy.retrieve(view, cue)
-    judgements = await guard.screen(view, cue.task, candidates) if candidates else ()
+    judgements: Sequence[Judgement] = ()
+    if candidates:
+        candidates, judgements = await screened(view, strategy, guard, cue, candidates, embed)
     packer = _Packer(cue.budget, count_tokens)
     for candidate, judgement in zip(candidates, judgements, strict=True):
         if judgement.verdict in (Verdict.SET_ASIDE, Verdict.QUARANTINE):
             packer.reject(candidate, f"{judgement.verdict}: {judgement.reason}")
+            if judgement.verdict is Verdict.QUARANTINE and suspects is not None:
+                suspects.append((candidate.record, judgement))
         else:
-            left_out = held_out(receipt, candidate.record.id, hold_out)
+            left_out = partial(held_out, receipt, candidate.record.id, hold_out)
             packer.offer(candidate, judgement, left_out=left_out)
     return Recall(
         receipt=receipt,
@@ -62,13 +74,15 @@ async def recall(
         budget=cue.budget,
         tokens=packer.tokens,
         items=tuple(packer.items),
-        rejected=tuple(packer.rejected[:MAX_REJECTED]),
+        rejected=tuple(packer.rejected),
         held_out=tuple(packer.held_out),
     )
 
 
 def held_out(receipt: str, record: str, probability: float) -> bool:
     """Whether a record is left out of a recall: a coin whose seed is the two ids."""
+    if probability <= 0.0:
+        return False
     return int(digest("hold-out", receipt, record)[:8], 16) < probability * 2**32
 
 
@@ -82,18 +96,24 @@ class _Packer:
         self.items: list[Item] = []
         self.rejected: list[Rejected] = []
         self.held_out: list[str] = []
+        self._misses = 0
 
-    def offer(self, candidate: Candidate, judgement: Judgement, *, left_out: bool) -> None:
+    def offer(
+        self, candidate: Candidate, judgement: Judgement, *, left_out: Callable[[], bool]
+    ) -> None:
         if len(self.items) >= MAX_ITEMS:
             self.reject(candidate, f"there are {MAX_ITEMS} items already")
             return
-        for form in candidate.forms:
+        if self._misses >= MISSES:
+            self.reject(candidate, "the budget is full")
+            return
+        for form in candidate.offered():
             # A text has at most as many tokens as bytes; do not count what cannot fit anyway.
             if len(form.text) > 12 * self._budget:
                 continue
             tokens = self._count(form.text) + _OVERHEAD
             if self.tokens + tokens <= self._budget:
-                if left_out:
+                if left_out():
                     # Only what would have been packed may be compared with what was.
                     self.hold_out(candidate)
                     return
@@ -101,6 +121,7 @@ class _Packer:
                 if judgement.verdict is Verdict.FLAG:
                     scores["flagged"] = 1.0
                 self.tokens += tokens
+                self._misses = 0
                 self.items.append(
                     Item(
                         record=candidate.record,
@@ -114,6 +135,7 @@ class _Packer:
                     )
                 )
                 return
+        self._misses += 1
         self.reject(candidate, f"does not fit in the {self._budget - self.tokens} tokens left")
 
     def hold_out(self, candidate: Candidate) -> None:
@@ -121,6 +143,8 @@ class _Packer:
         self.reject(candidate, "held out, to measure what it is worth")
 
     def reject(self, candidate: Candidate, reason: str) -> None:
+        if len(self.rejected) >= MAX_REJECTED:
+            return
         self.rejected.append(
             Rejected(
                 id=candidate.record.id,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,10 @@ class Cue:
     context: frozenset[str] = frozenset()
     budget: int = 1000
 
+    def vectors(self) -> NDArray[np.float32] | None:
+        """The embedded task as the only row of a matrix, shape (1, width), or None."""
+        return None if self.vector is None else np.asarray([self.vector], np.float32)
+
 
 @dataclass(frozen=True, slots=True)
 class Form:
@@ -54,14 +58,19 @@ class Candidate:
         placement: What it would be there for.
         scores: One per channel, and "final".
         path: Ids walked to reach it, the first candidate first.
-        forms: From the fullest to the shortest; the first that fits the budget is packed.
+        forms: From the fullest to the shortest; the first that fits the budget is packed. Or what
+            works them out, since most candidates are never packed.
     """
 
     record: Record
     placement: Placement
     scores: Mapping[str, float]
     path: tuple[str, ...] = ()
-    forms: tuple[Form, ...] = ()
+    forms: Sequence[Form] | Callable[[], Sequence[Form]] = ()
+
+    def offered(self) -> Sequence[Form]:
+        """The forms, worked out now if that was put off."""
+        return self.forms() if callable(self.forms) else self.forms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,4 +125,20 @@ class Strategy(Protocol):
 
     async def maintain(self, view: View) -> Sequence[Op]:
         """What a periodic clean-up changes; empty when there is nothing to do."""
+        ...
+
+
+@runtime_checkable
+class Rebuilding(Protocol):
+    """A strategy that can work out anew all that it has made of the trials."""
+
+    async def rebuild(
+        self, view: View, trials: Sequence[tuple[Record, NDArray[np.float32] | None]]
+    ) -> Sequence[Op]:
+        """What makes everything derived a function of the trials that are there now.
+
+        Args:
+            view: The memory.
+            trials: All closed trials, with their tasks embedded.
+        """
         ...

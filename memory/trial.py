@@ -25,6 +25,7 @@ class Trial:
         steps: Number of steps recorded so far.
         last: Id of the last step.
         used: Ids of recalled records that agents said they acted on.
+        refused: Why nothing of it is recorded, "" if all is.
     """
 
     record: Record
@@ -33,6 +34,7 @@ class Trial:
     used: set[str] = field(default_factory=set)
     seen: set[str] = field(default_factory=set)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    refused: str = ""
 
     @property
     def id(self) -> str:

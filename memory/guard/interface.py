@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from ..graph import Changeset, View
-from .strategy import Candidate
+from ...graph import Changeset, View
+from ..strategy import Candidate
 
 
 class Verdict(StrEnum):
@@ -32,11 +32,14 @@ class Judgement:
         verdict: What is to happen.
         reason: A sentence a person understands; empty for ALLOW.
         dissenters: Ids of the records that speak against it.
+        found_by: Words of the task by which it was found and which hardly anyone else uses; what
+            it is replaced with is looked for without them.
     """
 
     verdict: Verdict = Verdict.ALLOW
     reason: str = ""
     dissenters: tuple[str, ...] = ()
+    found_by: frozenset[str] = frozenset()
 
 
 ALLOWED = Judgement()

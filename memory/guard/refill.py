@@ -1,0 +1,87 @@
+"""Slots that the guard has freed are filled again, by the task without the words of an attacker."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...graph import Tier, View
+from ..strategy import Candidate, Cue, Strategy
+from .interface import Guard, Judgement, Verdict
+from .spans import words_of
+
+Embed: TypeAlias = Callable[[str], Awaitable[NDArray[np.float32] | None]]
+_OUT = (Verdict.SET_ASIDE, Verdict.QUARANTINE)
+
+
+async def screened(
+    view: View,
+    strategy: Strategy,
+    guard: Guard,
+    cue: Cue,
+    candidates: Sequence[Candidate],
+    embed: Embed | None = None,
+) -> tuple[Sequence[Candidate], Sequence[Judgement]]:
+    """The candidates with their judgements; where poison was found, others in its place.
+
+    Records that were found by suspicious words crowd out those that the task is really about. So
+    it is asked again without these words, and what that finds goes first. Nothing that was
+    judged out comes back in.
+
+    Args:
+        view: What to read.
+        strategy: Who ranks.
+        guard: Who judges.
+        cue: What the recall is for.
+        candidates: Best first.
+        embed: Embeds the shortened task; if None, it is looked for by its words alone.
+
+    Returns:
+        As many judgements as candidates, in the same order.
+    """
+    judgements = await guard.screen(view, cue.task, candidates)
+    if not any(judgement.verdict in _OUT for judgement in judgements):
+        return candidates, judgements
+    suspicious = _suspicious(candidates, judgements)
+    kept = [word for word in words_of(cue.task) if word not in suspicious]
+    if not suspicious or not kept:
+        return candidates, judgements
+    task = " ".join(kept)
+    vector = await embed(task) if embed is not None and cue.vector is not None else None
+    found = await strategy.retrieve(view, replace(cue, task=task, vector=vector))
+    known = {
+        candidate.record.id: judgement
+        for candidate, judgement in zip(candidates, judgements, strict=True)
+    }
+    out = {id_ for id_, judgement in known.items() if judgement.verdict in _OUT}
+    fresh = [candidate for candidate in found if candidate.record.id not in out]
+    told = dict(
+        zip(
+            (candidate.record.id for candidate in fresh),
+            await guard.screen(view, task, fresh),
+            strict=True,
+        )
+    )
+    rest = [candidate for candidate in candidates if candidate.record.id not in told]
+    told = {**known, **told}
+    merged = [*fresh, *rest]
+    return merged, [told[candidate.record.id] for candidate in merged]
+
+
+def _suspicious(candidates: Sequence[Candidate], judgements: Sequence[Judgement]) -> set[str]:
+    """Words by which records that were judged out were found.
+
+    What as many of the trials that passed use tells what the task is about.
+    """
+    found, used = Counter[str](), Counter[str]()
+    for candidate, judgement in zip(candidates, judgements, strict=True):
+        if judgement.verdict in _OUT:
+            found.update(judgement.found_by)
+        elif judgement.verdict is Verdict.ALLOW and candidate.record.tier is Tier.QUERY:
+            used.update(set(words_of(candidate.record.text)))
+    return {word for word, count in found.items() if count > used[word]}
