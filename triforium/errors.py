@@ -8,6 +8,8 @@
     │   ├── InvalidScope
     │   ├── InvalidTask         a line of a task stream
     │   ├── InvalidGame         a file that is no game
+    │   ├── NotAdmitted         the guard or the admission refuses what was to be written
+    │   ├── NotAllowed          a viewer asked for what only a curator may do
     │   └── MissingExtra        an optional dependency is not installed
     ├── StoreError
     │   ├── NotAStore           the file or server holds something else
@@ -15,8 +17,10 @@
     │   ├── StoreClosed
     │   ├── NotFound            also: exists, but outside the caller's scope
     │   ├── IdConflict          the id is taken by other content
+    │   ├── Frozen              the scope takes no records for now
     │   ├── Conflict            the record changed since it was read   (retryable)
-    │   └── Busy                another writer holds the store         (retryable)
+    │   ├── Busy                another writer holds the store         (retryable)
+    │   └── Unavailable         the server cannot be reached           (retryable)
     ├── BusError
     │   ├── DeliveryFailed      all attempts were used up
     │   ├── DeadlineExceeded
@@ -78,6 +82,14 @@ class InvalidGame(InvalidInput):
     """A file is not a game that the world can load."""
 
 
+class NotAdmitted(InvalidInput):
+    """What was to be written is refused; `rule` names what refuses it, `reason` says why."""
+
+
+class NotAllowed(InvalidInput):
+    """A viewer asked for what only a curator may do."""
+
+
 class MissingExtra(InvalidInput):
     """A feature needs an optional dependency that is not installed."""
 
@@ -113,6 +125,10 @@ class IdConflict(StoreError):
     """An id is already taken by other content."""
 
 
+class Frozen(StoreError):
+    """The scope, or one around it, is frozen: nothing is recorded until it is unfrozen."""
+
+
 class Conflict(StoreError):
     """A record changed since the caller read it."""
 
@@ -121,6 +137,12 @@ class Conflict(StoreError):
 
 class Busy(StoreError):
     """Another writer held the store for too long."""
+
+    retryable = True
+
+
+class Unavailable(StoreError):
+    """The server of the store cannot be reached."""
 
     retryable = True
 

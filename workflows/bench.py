@@ -11,18 +11,22 @@ import multiprocessing
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from ..agents import Task
+from ..graph.open import open_store
 from .examine import Player, Rules, append, heed, play_on, play_test, rows
 from .experience import (
     Experience,
+    Place,
     Seen,
+    build_scope,
     build_store,
+    check_whole,
     demonstrate,
     demonstrations,
     known_transcripts,
@@ -57,6 +61,18 @@ class _Bench:
     def experience(self, fold: Fold, arm: Arm) -> Experience:
         return plan(fold, self.settings, stale=arm.stale)
 
+    def place(self, fold: Fold, arm: Arm) -> Place:
+        return Place.of(self.settings, self.out, fold, arm)
+
+    def player(self, fold: Fold, arm: Arm) -> Player:
+        """Who is tested."""
+        if not arm.remembers:
+            return Player.of(arm, None)
+        place = self.place(fold, arm)
+        if place.url:
+            return replace(Player.of(arm, None), url=place.url, scope=place.scope)
+        return Player.of(arm, store_path(self.out, fold, arm))
+
     def rules(self, fold: Fold) -> Rules:
         chosen = self.settings
         return Rules(
@@ -80,6 +96,9 @@ async def run_bench(
         InvalidInput: The settings cannot be measured.
     """
     settings.check()
+    if settings.store:
+        # Before anything is written: that it can be opened, and that its URL holds no password.
+        await (await open_store(settings.store)).close()
     started = time.monotonic()
     made = await asyncio.to_thread(draw_folds, settings)
     out.mkdir(parents=True, exist_ok=True)
@@ -112,26 +131,28 @@ async def run_bench(
 
 async def _remember(bench: _Bench) -> None:
     """Make the stores of demonstrations that are not there yet."""
-    missing: dict[Path, tuple[Arm, Fold]] = {}
+    missing: dict[Place, tuple[Arm, Fold]] = {}
     for fold in bench.folds:
         for arm in bench.settings.teams():
-            path = shown_path(bench.out, fold, arm)
+            place = bench.place(fold, arm)
             tested = store_path(bench.out, fold, arm)
             # An arm that has played on needs what it began with no more.
-            if arm.remembers and not path.exists() and not tested.exists():
-                missing.setdefault(path, (arm, fold))
+            if arm.remembers and not place.path.exists() and not tested.exists():
+                missing.setdefault(place, (arm, fold))
+            elif arm.remembers and place.url:
+                await check_whole(place)
     if not missing:
         return
     transcripts = await _transcripts(bench, missing.values())
     rename = bench.settings.rename
     futures = {
         bench.pool.submit(
-            build_store,
-            str(path),
+            build_scope if place.url else build_store,
+            place,
             arm.learner,
             demonstrations(bench.experience(fold, arm), transcripts[fold.name], rename),
-        ): path
-        for path, (arm, fold) in missing.items()
+        ): place
+        for place, (arm, fold) in missing.items()
     }
     with progress_bar(bench.console) as bar:
         line = bar.add_task("remembering", total=len(futures), note="")
@@ -234,10 +255,7 @@ async def _test(bench: _Bench) -> None:
             play_test,
             bench.rules(fold),
             task,
-            [
-                Player.of(arm, store_path(bench.out, fold, arm) if arm.remembers else None)
-                for arm in missing
-            ],
+            [bench.player(fold, arm) for arm in missing],
         ): (fold, task)
         for fold, task, missing in jobs
     }

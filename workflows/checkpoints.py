@@ -12,7 +12,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from ..errors import InvalidURL
-from ..graph.sqlite_schema import create_private
+from ..graph.sqlite.schema import create_private
 
 _PREFIX = "sqlite:///"
 

@@ -248,12 +248,17 @@ async def world_step(state: EmbodiedState) -> EmbodiedState:
     based_on = tuple(state.get("based_on", ()))
     step = ProposedStep(state["task"], "solver", action, based_on=based_on)
     judged = await run.memory.before_step(run.trial, step)
-    if judged.verdict not in (Verdict.ALLOW, Verdict.FLAG):
+    noted: dict[str, Any] = {}
+    refused = judged.verdict not in (Verdict.ALLOW, Verdict.FLAG)
+    if refused:
         # A refused step costs a step, so that a team which insists comes to its end.
         observed = Observation(REFUSED + judged.reason, tuple(state["actions"]))
+        noted = {"lessons": list(judged.dissenters)}
     else:
         observed = await environment.step(action)
-        await run.memory.after_step(run.trial, replace(step, observation=observed.text))
+        after = await run.memory.after_step(run.trial, replace(step, observation=observed.text))
+        if after.verdict is not Verdict.ALLOW:
+            noted = {"surprise": after.reason}
     await run.recorder.action(
         action,
         observed.text,
@@ -261,12 +266,17 @@ async def world_step(state: EmbodiedState) -> EmbodiedState:
         agent="solver",
         key=f"step:{len(history)}",
         used=state.get("based_on", []),
+        data=noted,
     )
+    seen = _seen(observed)
+    if refused:
+        # Nothing was done, so nothing is over.
+        seen["won"], seen["done"] = state.get("won", False), state.get("done", False)
     return {
-        **_seen(observed),
+        **seen,
         "history": [(action, observed.text)],
         "proposal": "",
-        "vetoed": [],
+        "vetoed": [action] if refused else [],
     }
 
 

@@ -4,6 +4,7 @@ team's own play from which it learns."""
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import multiprocessing
 import os
@@ -85,6 +86,8 @@ class Player:
         arm: Name of the arm.
         strategy: Its memory strategy.
         store: Path of the store it plays with; "" for an empty one.
+        url: Of a store that is used where it is, "" for none.
+        scope: What it plays with in that store.
         final: For own play: what the store is called when all has been played.
     """
 
@@ -92,18 +95,37 @@ class Player:
     strategy: str
     store: str = ""
     final: str = ""
+    url: str = ""
+    scope: str = TEAM
 
     @classmethod
     def of(cls, arm: Arm, store: Path | None, final: Path | None = None) -> Player:
         """The player of an arm."""
         return cls(arm.name, arm.strategy, str(store or ""), str(final or ""))
 
+    def place(self, task: Task, folder: str) -> tuple[str, str]:
+        """URL and scope for one test, of which nothing is left for others.
+
+        Where a store is used as it is, that is a scope inside that of the demonstrations.
+
+        Args:
+            task: What is played.
+            folder: For a copy of the store.
+        """
+        if self.url:
+            name = hashlib.blake2b(f"{self.arm}/{task.id}".encode(), digest_size=8).hexdigest()
+            return self.url, f"{self.scope}/test-{name}"
+        if self.store:
+            return f"sqlite:///{shutil.copy(self.store, folder)}", TEAM
+        return "sqlite://", TEAM
+
 
 # --- tests ----------------------------------------------------------------------------------------
 
 
 def play_test(rules: Rules, task: Task, players: Sequence[Player]) -> list[dict[str, Any]]:
-    """Play one task with each arm, each on a copy of its store that is thrown away.
+    """Play one task with each arm, each on a copy of its store that is thrown away, or in a scope
+    of its own.
 
     So no test leaves a trace: the figures are the same in any order and with any number of
     processes.
@@ -122,10 +144,8 @@ def play_test(rules: Rules, task: Task, players: Sequence[Player]) -> list[dict[
         async with _Table(rules) as table:
             for player in players:
                 with tempfile.TemporaryDirectory(prefix="triforium-") as folder:
-                    store = "sqlite://"
-                    if player.store:
-                        store = f"sqlite:///{shutil.copy(player.store, folder)}"
-                    async with table.open(player, store, learn=False) as app:
+                    store, scope = player.place(task, folder)
+                    async with table.open(player, store, scope=scope, learn=False) as app:
                         run = await table.play(app, task, f"test:{task.id}")
                         items.append(table.item(run, player.arm, task))
         return items
@@ -233,10 +253,13 @@ class _Table:
     async def __aexit__(self, *_: object) -> None:
         await self._world.close()
 
-    def open(self, player: Player, store: str, *, learn: bool) -> Any:
+    def open(self, player: Player, store: str, *, learn: bool, scope: str = TEAM) -> Any:
         """A team of the arm, with its memory."""
         workflow: Workflow[EmbodiedState] = embodied(
-            self._world, team=Team(TEAM), max_steps=self.rules.max_steps, seed=self.rules.seed
+            self._world,
+            team=Team(TEAM, scope=scope),
+            max_steps=self.rules.max_steps,
+            seed=self.rules.seed,
         )
         workflow.outcome = lambda state: bool(state.get("won", False)) != self.misjudge
         return workflow.open(

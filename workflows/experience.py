@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,12 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from ..agents import Task
+from ..errors import InvalidInput
 from ..graph import Outcome
 from ..memory import Memory, mentions
 from .embodied import replay
 from .examine import TEAM, rows
 from .folds import BENCHMARKS, Fold, Venue
 from .renamed import Renaming
+from .results import write_result
 from .settings import Arm, Settings
 
 
@@ -222,11 +225,11 @@ def demonstrations(
     return made
 
 
-def build_store(path: str, learner: str, shown: Sequence[Demonstration]) -> None:
+def build_store(place: Place, learner: str, shown: Sequence[Demonstration]) -> None:
     """Make a store of demonstrations; it is there whole or not at all. For another process."""
 
     async def build() -> None:
-        final = Path(path)
+        final = place.path
         unfinished = final.with_suffix(".part.db")
         for leftover in unfinished.parent.glob(unfinished.name + "*"):
             leftover.unlink()
@@ -240,6 +243,45 @@ def build_store(path: str, learner: str, shown: Sequence[Demonstration]) -> None
         unfinished.rename(final)
 
     asyncio.run(build())
+
+
+def build_scope(place: Place, learner: str, shown: Sequence[Demonstration]) -> None:
+    """Make a memory of demonstrations in a scope of a store. For another process.
+
+    Raises:
+        InvalidInput: The scope is not empty: something else is there, or what was interrupted.
+    """
+
+    async def build() -> None:
+        async with Memory.open(
+            place.url, scope=place.scope, strategy=learner, hold_out=0.0
+        ) as memory:
+            if (await memory.statistics()).records:
+                raise InvalidInput(
+                    f"The scope {place.scope!r} of the store is not empty: a benchmark was "
+                    "interrupted while it remembered, or played with it before. Give an empty "
+                    "store."
+                )
+            for one in shown:
+                await remember(memory, one.task, one.played, won=one.won)
+            write_result(place.path, dict((await memory.statistics()).records))
+
+    asyncio.run(build())
+
+
+async def check_whole(place: Place) -> None:
+    """See that a memory in a store is still as the note beside the results says.
+
+    Raises:
+        InvalidInput: The store holds something else, or nothing.
+    """
+    noted = json.loads(place.path.read_text(encoding="utf-8"))
+    async with Memory.open(place.url, scope=place.scope) as memory:
+        if dict((await memory.statistics()).records) != noted:
+            raise InvalidInput(
+                f"The scope {place.scope!r} of the store is not what this benchmark left there. "
+                "Begin anew, with an empty store and another --out."
+            )
 
 
 async def remember(
@@ -260,6 +302,30 @@ async def remember(
         await memory.observe(trial, observed, action=action, role="solver", agent="demonstrator")
     outcome = Outcome.success if won else Outcome.failure
     await memory.commit(trial, outcome(judge="environment"))
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the memory of demonstrations of an arm is.
+
+    Attributes:
+        path: Its file; or a note that the memory in the store is whole, with how much it holds.
+        url: Of the store, "" for the file.
+        scope: In the store.
+    """
+
+    path: Path
+    url: str = ""
+    scope: str = TEAM
+
+    @classmethod
+    def of(cls, settings: Settings, out: Path, fold: Fold, arm: Arm) -> Place:
+        """The place of a fold's demonstrations that an arm begins with."""
+        path = shown_path(out, fold, arm)
+        if not settings.store:
+            return cls(path)
+        scope = f"{TEAM}/{fold.name}-{slug(arm.learner)}"
+        return cls(path.with_suffix(".url"), settings.store, scope)
 
 
 def shown_path(out: Path, fold: Fold, arm: Arm) -> Path:

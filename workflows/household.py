@@ -81,7 +81,7 @@ class Household:
         Raises:
             InvalidTask: The task is not one of this world.
         """
-        goal, state = _set_up(task)
+        goal, state = household_state(task)
         return solve(goal, state)
 
     def _draw(self, kind: str, prefix: str, rng: random.Random) -> Task:
@@ -129,7 +129,7 @@ class HouseholdEnvironment:
         Raises:
             InvalidTask: The task is not one of this world.
         """
-        self._goal, self._state = _set_up(task)
+        self._goal, self._state = household_state(task)
         self._over = self._goal.met(self._state)
         return self._answer(overview(self._state.house))
 
@@ -155,7 +155,7 @@ class HouseholdEnvironment:
         return Observation(text, actions, reward, won=self._over, done=self._over)
 
 
-def _set_up(task: Task) -> tuple[Goal, State]:
+def household_state(task: Task) -> tuple[Goal, State]:
     """The goal of a task, and the house as it is at the beginning."""
     goal = _goal(task.data)
     layout, seed = _natural(task.data.get("layout")), _natural(task.data.get("seed"))

@@ -77,6 +77,8 @@ class Settings:
         mislabel: Share of the experience whose outcome is turned round.
         stale: For the household: also with demonstrations from before all things moved, before
             and after trials of the team's own.
+        store: URL of an empty store that holds all memories, each in a scope of its own; a file
+            for each if empty. Credentials come from the environment.
     """
 
     name: str
@@ -97,6 +99,7 @@ class Settings:
     rename: int | None = None
     mislabel: float = 0.0
     stale: bool = False
+    store: str = ""
 
     def check(self) -> None:
         """Refuse what cannot be measured.
@@ -117,6 +120,10 @@ class Settings:
             raise InvalidInput(f"--mislabel is a share from 0 to 1, not {self.mislabel!r}.")
         if self.stale and self.name != "household":
             raise InvalidInput("--stale needs a world whose things can move: bench household.")
+        if self.store and (self.play or self.stale):
+            raise InvalidInput(
+                "--play and --stale copy memories, which --store does not; leave it out."
+            )
 
     def _check_arms(self) -> None:
         if not self.arms:

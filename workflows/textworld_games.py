@@ -16,11 +16,12 @@ from ..agents.environment import Observation, Task
 from ..errors import InvalidGame, InvalidInput, InvalidTask, MissingExtra
 
 NOTHING = "Nothing happens."
-SUFFIXES = (".z8", ".ulx")
+SUFFIX = ".z8"
 
 _T = TypeVar("_T")
 _LOADING = threading.Lock()
-"""Filters of warnings belong to the process: one game is loaded at a time."""
+"""The command line and filters of warnings belong to the process: one game is loaded at a time."""
+_HEADER = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,8 @@ class TextWorldGames:
     """Generated games under a folder. Implements `World`.
 
     Args:
-        games: A folder with ``.z8`` or ``.ulx`` files, each beside its ``.json``.
+        games: A folder with ``.z8`` files at any depth, each beside its ``.json``. (TextWorld 1.7
+            plays no ``.ulx`` files.)
     """
 
     games: Path
@@ -44,10 +46,10 @@ class TextWorldGames:
         """
         if n < 0:
             raise InvalidInput(f"{n} tasks cannot be drawn; the number is 0 or more.", n=n)
-        paths = sorted(path for suffix in SUFFIXES for path in self.games.rglob(f"*{suffix}"))
+        paths = sorted(self.games.rglob(f"*{SUFFIX}"))
         if not paths:
             raise InvalidGame(
-                f"There are no TextWorld games under {self.games}. Make some: "
+                f"There are no TextWorld games ({SUFFIX}) under {self.games}. Make some: "
                 "tw-make custom --output games/1.z8",
                 path=str(self.games),
             )
@@ -146,13 +148,12 @@ class TextWorldEnvironment:
 
     async def close(self) -> None:
         """Unload the game and end the thread."""
-        worker, self._worker = self._worker, None
-        game, self._game, self._last = self._game, None, None
+        worker, self._worker, self._last = self._worker, None, None
         if worker is None:
             return
         try:
-            if game is not None:
-                await asyncio.get_running_loop().run_in_executor(worker, game.close)
+            # After what the thread still does: a reset that was cancelled may yet load a game.
+            await asyncio.get_running_loop().run_in_executor(worker, self._unload)
         finally:
             worker.shutdown(wait=False)
 
@@ -162,14 +163,22 @@ class TextWorldEnvironment:
         return await asyncio.get_running_loop().run_in_executor(self._worker, job)
 
     def _begin(self, path: Path) -> Observation:
-        if self._game is not None:
-            self._game.close()
-        self._game = None
+        self._unload()
         self._game = _start(path)
         return _observation(self._game.reset())
 
+    def _unload(self) -> None:
+        game, self._game = self._game, None
+        if game is not None:
+            game.close()
+
 
 def _start(path: Path) -> Any:
+    with _LOADING:
+        return _load(path)
+
+
+def _load(path: Path) -> Any:
     # TextWorld looks at the command line when it is imported.
     arguments, sys.argv = sys.argv, sys.argv[:1]
     try:
@@ -192,8 +201,12 @@ def _start(path: Path) -> Any:
             f"{path} has no {path.stem}.json beside it. Give games as tw-make wrote them.",
             path=str(path),
         )
+    if not _is_whole(path):
+        raise InvalidGame(
+            f"{path} is missing or damaged. Make it again with tw-make.", path=str(path)
+        )
     try:
-        with _LOADING, warnings.catch_warnings():
+        with warnings.catch_warnings():
             # It warns that it knows no generated game, and goes on to load it by its .json.
             warnings.simplefilter("ignore")
             return textworld.start(str(path), infos)
@@ -202,6 +215,26 @@ def _start(path: Path) -> Any:
             f"{path} is not a game that TextWorld can load ({type(error).__name__}).",
             path=str(path),
         ) from error
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a file is a story with the length and checksum that its header tells.
+
+    The interpreter ends the whole process over a file that is not. (Z-Machine Standards Document
+    1.1, section 11.1: the version at byte 0, an eighth of the length at 26, the checksum of what
+    follows the header at 28.)
+    """
+    try:
+        story = path.read_bytes()
+    except OSError:
+        return False
+    length = 8 * int.from_bytes(story[26:28], "big")
+    checksum = int.from_bytes(story[28:30], "big")
+    return (
+        story[:1] == b"\x08"
+        and _HEADER <= length <= len(story)
+        and sum(story[_HEADER:length]) % 0x10000 == checksum
+    )
 
 
 def _observation(state: Any) -> Observation:

@@ -16,6 +16,7 @@ from triforium.workflows import examine
 from triforium.workflows.bench import run_bench
 from triforium.workflows.examine import TEAM, Player, Rules, play_on, play_test, rows
 from triforium.workflows.experience import (
+    Place,
     build_store,
     demonstrate,
     demonstrations,
@@ -38,7 +39,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store of six demonstrations."""
     path = tmp_path_factory.mktemp("shown") / "memory.db"
     transcripts = {task.id: demonstrate(FOLD.shown, task) for task in EXPERIENCE.shown}
-    build_store(str(path), "hierarchical", demonstrations(EXPERIENCE, transcripts, None))
+    build_store(Place(path), "hierarchical", demonstrations(EXPERIENCE, transcripts, None))
     return path
 
 

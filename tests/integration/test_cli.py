@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 from triforium.cli import app
+from triforium.graph import Filter, Tier
+from triforium.memory import Memory
+from triforium.memory.guard.quarantine import QuarantineCase
+from triforium.workflows.examine import TEAM
 
 WORKFLOW = """
 from typing import TypedDict
@@ -184,17 +189,37 @@ def key(item: dict[str, Any]) -> tuple[str, str, bool, int]:
     return item["arm"], item["task"], item["success"], item["steps"]
 
 
+@pytest.mark.timeout(400)
 def test_the_demo_learns_and_writes_its_page(folder: Path) -> None:
     told = run("demo", "--out", "out", "--tasks", "32")
     assert "is found at" in told
     page = (folder / "out" / "memory.html").read_text()
-    assert "@@" not in page
-    for storey in ("Insights", "Queries", "Interactions"):
-        assert storey in page
-    assert "http://" not in page.replace("http://www.w3.org/2000/svg", ""), "loads nothing"
+    assert page.count("</script>") == 2, "its data and its script"
+    assert "default-src 'none'" in page.partition("<style>")[0], "loads nothing"
+    assert "/api/recall/" in page
     done = items(folder / "out" / "items.jsonl")
     solved = {
         arm: sum(one["success"] for one in done if one["arm"] == arm)
         for arm in ("with memory", "without memory")
     }
     assert solved["with memory"] > solved["without memory"]
+    assert "mallory" in told
+    held, lessons = asyncio.run(_held(f"sqlite:///{folder}/out/memory.db"))
+    poisoned = [one for one in held if one.record.provenance.source == "mallory"]
+    assert len(poisoned) > 15
+    assert len(held) - len(poisoned) <= 3, "hardly anybody else is held"
+    assert {one.state.value for one in poisoned} == {"confirmed"}
+    assert lessons
+    assert all(f"/api/guard/{one.record.id}" in page for one in poisoned)
+    played = [one for one in done if one["arm"] == "poisoned, guarded"]
+    assert len(played) == 16
+    assert any(one["success"] for one in played), "the team goes on"
+
+
+async def _held(url: str) -> tuple[tuple[QuarantineCase, ...], int]:
+    """What is in quarantine, and how many lessons there are."""
+    async with Memory.open(url, scope=TEAM, embedder=None) as memory:
+        lessons = Filter(kinds=frozenset({"lesson"}))
+        view = await memory.view()
+        found = await view.recent(tiers=frozenset({Tier.INSIGHT}), k=100, where=lessons)
+        return await memory.quarantined(), len(found)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from triforium.agents.environment import Task
 from triforium.errors import InvalidGame, InvalidInput, InvalidTask
 from triforium.testing.environment_conformance import EnvironmentConformance
+from triforium.workflows import textworld_games
 from triforium.workflows.textworld_games import TextWorldGames
 from triforium.workflows.worlds import World
 
@@ -69,10 +72,68 @@ def test_garbage_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidGame, match="beside it"):
         TextWorldGames(tmp_path).tasks(1)
     (tmp_path / "a.json").write_text("{}")
-    with pytest.raises(InvalidGame, match="can load"):
+    with pytest.raises(InvalidGame, match="damaged"):
         TextWorldGames(tmp_path).tasks(1)
     with pytest.raises(InvalidInput, match="0 or more"):
         TextWorldGames(tmp_path).tasks(-1)
+
+
+@needs_textworld
+@pytest.mark.parametrize("damage", ["empty", "no story", "cut off", "changed"])
+def test_a_damaged_story_does_not_end_the_process(games: Path, tmp_path: Path, damage: str) -> None:
+    story = (games / "3.z8").read_bytes()
+    damaged = {
+        "empty": b"",
+        "no story": b"no game",
+        "cut off": story[: len(story) // 2],
+        "changed": story[:5000] + bytes([story[5000] ^ 255]) + story[5001:],
+    }[damage]
+    (tmp_path / "a.z8").write_bytes(damaged)
+    (tmp_path / "a.json").write_bytes((games / "3.json").read_bytes())
+    with pytest.raises(InvalidGame, match="damaged"):
+        TextWorldGames(tmp_path).tasks(1)
+
+
+@needs_textworld
+def test_a_story_needs_what_tw_make_wrote_about_it(games: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.z8").write_bytes((games / "3.z8").read_bytes())
+    (tmp_path / "a.json").write_text("{}")
+    with pytest.raises(InvalidGame, match="can load"):
+        TextWorldGames(tmp_path).tasks(1)
+
+
+@needs_textworld
+async def test_closing_frees_a_game_whose_reset_was_cancelled(
+    games: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = TextWorldGames(games)
+    task = world.tasks(1)[0]
+    started, finish = threading.Event(), threading.Event()
+    closed = []
+
+    class Game:
+        def reset(self) -> object:
+            raise ValueError("a reset that nobody waits for")
+
+        def close(self) -> None:
+            closed.append(self)
+
+    def start(path: Path) -> Game:
+        started.set()
+        assert finish.wait(30)
+        return Game()
+
+    monkeypatch.setattr(textworld_games, "_start", start)
+    environment = world.environment()
+    resetting = asyncio.create_task(environment.reset(task))
+    assert await asyncio.to_thread(started.wait, 30)
+    resetting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await resetting
+    closing = asyncio.create_task(environment.close())
+    finish.set()
+    await closing
+    assert len(closed) == 1
 
 
 @pytest.mark.parametrize("game", ["../a.z8", "/a.z8", "", None])

@@ -104,7 +104,7 @@ async def test_export_to_nowhere(store: Store, tmp_path: Path) -> None:
         (b"[1]\n", "Line 1"),
         (b"\xff\xfe\n", "UTF-8"),
         (b'{"row": "header", "triforium": "memory", "format": 99}\n', "format"),
-        (b'{"row": "header", "triforium": "memory", "format": 1}\n', "header"),
+        (b'{"row": "header", "triforium": "memory", "format": 3}\n', "header"),
     ],
 )
 async def test_broken_imports(tmp_path: Path, content: bytes, message: str) -> None:

@@ -137,6 +137,13 @@ def test_total_credit() -> None:
     assert record.total_credit() == Credit(3, 1, 0.5)
 
 
+def test_a_record_is_attributed_to_a_source_and_otherwise_the_same() -> None:
+    record = replace(RECORD, keys=("a",), credit={"a": Credit(1, 1, 0)}, revision=3)
+    provenance = replace(record.provenance, source="somebody")
+    assert record.attributed("somebody") == replace(record, provenance=provenance)
+    assert record.provenance == RECORD.provenance
+
+
 def test_terms() -> None:
     assert terms("Straße, x_1 -- ÉTÉ!") == ["strasse", "x_1", "été"]
     assert terms("a" * 100) == ["a" * 64]

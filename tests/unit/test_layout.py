@@ -21,14 +21,19 @@ def test_the_package_list_is_the_tree() -> None:
         f"triforium.{folder}" for folder in folders if (ROOT / folder / "__init__.py").exists()
     }
     found |= {
+        f"triforium.{folder}.{path.parent.name}"
+        for folder in folders
+        for path in (ROOT / folder).glob("*/__init__.py")
+    }
+    found |= {
         ".".join(path.parent.relative_to(ROOT).parts)
-        for path in (ROOT / "triforium").glob("*/__init__.py")
-        if not path.parent.is_symlink()
+        for pattern in ("*/__init__.py", "*/*/__init__.py")
+        for path in (ROOT / "triforium").glob(pattern)
+        if not any(folder.is_symlink() for folder in path.parents)
     }
     found.add("triforium")
     assert found == set(PROJECT["tool"]["setuptools"]["packages"])
     for folder in folders:
-        assert not list((ROOT / folder).glob("*/__init__.py")), "packages are flat"
         assert PROJECT["tool"]["setuptools"]["package-dir"][f"triforium.{folder}"] == folder
 
 
