@@ -526,8 +526,10 @@ SOURCES_THEN = (
 
 _RECEIPT = "[t.id, t.scope, t.run, t.trial, t.role, t.position, t.created_at, t.body]"
 PUT_RECEIPT = (
-    f"MERGE (t:Receipt {{id: $id}}) ON CREATE SET t += $fields RETURN {_RECEIPT} AS receipt"
+    "MERGE (t:Receipt {id: $id}) ON CREATE SET t += $fields "
+    f"RETURN CASE WHEN t.created_at = $fields.created_at THEN null ELSE {_RECEIPT} END AS receipt"
 )
+"""Gives the receipt that was there before, if one was: what the caller has is not sent back."""
 BEGIN_EFFECT = (
     "MERGE (e:Effect {scope: $scope, key: $key}) "
     "ON CREATE SET e.request = $request, e.done = false, e.attempt = $attempt "

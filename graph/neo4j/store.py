@@ -190,7 +190,7 @@ class Neo4jStore:
         check_scope(receipt.scope)
         self._check_open()
         # Receipts have no position of their own; those of one process keep their order.
-        self._last_receipt = max(
+        created = self._last_receipt = max(
             self._clock().astimezone(UTC), self._last_receipt + timedelta(microseconds=1)
         )
         row = await self._server.write(
@@ -202,10 +202,12 @@ class Neo4jStore:
                 "trial": receipt.trial,
                 "role": receipt.role,
                 "position": receipt.position,
-                "created_at": stamp(self._last_receipt),
+                "created_at": stamp(created),
                 "body": canonical(dict(receipt.body)),
             },
         )
+        if row["receipt"] is None:
+            return replace(receipt, created_at=created)
         kept = _receipt(row["receipt"])
         if kept.scope != receipt.scope:
             raise IdConflict(f"The receipt id {receipt.id!r} is taken.", id=receipt.id)

@@ -353,7 +353,7 @@ async def test_changes_of_another_process_are_seen(memory: Memory) -> None:
     try:
         await play(memory, 40)
         await poller.look()
-        blocks = [await asyncio.wait_for(anext(page), 5) for page in pages]
+        blocks = [await asyncio.wait_for(anext(page), 30) for page in pages]
         assert len(set(blocks)) == 1
         event = event_of(blocks[0])
         assert event is not None

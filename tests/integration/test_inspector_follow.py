@@ -247,3 +247,29 @@ async def test_no_change_is_lost_among_many(
     assert not any(event.more for event in found)
     await stream.aclose()
     await poller.close()
+
+
+async def test_a_look_that_fails_is_not_the_last(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever a look at the journal raises, the pages are told of what comes later."""
+    poller = Poller(memory.store, interval=0.01)
+    stream = poller.watch(TEAM, None)
+    await anext(stream)
+    look, failed = poller.look, asyncio.Event()
+
+    async def fails_once() -> None:
+        if not failed.is_set():
+            failed.set()
+            raise ValueError("not what a store raises")
+        await look()
+
+    monkeypatch.setattr(Poller, "look", lambda self: fails_once())
+    await failed.wait()
+    trial = await play(memory, 0)
+    async with asyncio.timeout(30):
+        while trial.encode() not in await anext(stream):
+            pass
+    assert "could not be looked at" in caplog.text
+    await stream.aclose()
+    await poller.close()

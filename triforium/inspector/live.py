@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
@@ -21,6 +22,7 @@ MOST_PAGES = 256
 ENTRIES = 64
 IDS = 512
 _READ = 256
+_log = logging.getLogger(__name__)
 
 
 class TooManyPages(StoreError):
@@ -106,6 +108,9 @@ class Poller:
             except TriforiumError:
                 # A store that is busy or away is looked at again.
                 continue
+            except Exception:
+                # Whatever it is, the pages go on waiting for news: the next look may do.
+                _log.exception("The journal could not be looked at.")
 
     async def look(self) -> None:
         """Look once, and tell the pages what is new."""
