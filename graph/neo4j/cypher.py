@@ -2,7 +2,8 @@
 
 What is put together comes from enumerations (link types, tiers) and from numbers of this module's
 own. `SCOPE` is the one condition that keeps scopes apart; it stands in every query that finds a
-record, at every hop, and tests take it out of each to see that they would notice.
+record, at every hop, and tests take it out of each to see that they would notice. (`LACKING` finds
+nothing: it reads what such a query has found.)
 """
 
 from __future__ import annotations
@@ -100,8 +101,10 @@ COLUMNS = (
     "r.id, r.tier, r.kind, r.text, r.scope, r.task_key, r.source, r.role, r.agent, r.run, r.trial, "
     "r.step, r.data, r.valid_from, r.valid_to, r.keys, r.confidence, r.cluster, r.summary, "
     "r.added, r.expired, r.created_at, r.revision, r.status, r.outcome_data, r.support, r.refuted, "
-    "r.credit, r.taint, r.n, r.hold"
+    "r.credit, r.taint, r.n, r.hold, r.touched"
 )
+STATE = "[r.id, r.touched]"
+"""What of a record r tells a reader whether the record he has is as it was left last."""
 THEN = (
     "COLLECT { MATCH (r)<-[:VERSION_OF]-(v:Version) WHERE v.until > $position "
     "RETURN v.image ORDER BY v.until, v.revision LIMIT 1 }, "
@@ -132,6 +135,10 @@ _LEFT_THEN = _PARENTS.format(
 )
 """What a tainted record came from that is not tainted: see `Filter.tainted`."""
 LINK = "[startNode(l).id, endNode(l).id, type(l), l.via, l.weight, l.added, l.expired]"
+_NEAR_LINK = "[r.id, {out}, type(l), l.via, l.weight, l.added, l.expired]"
+"""A link l from or to a record s, by its other end."""
+_OUT = {"out": "true", "in": "false", "both": "startNode(l) = s"}
+"""Whether a link goes out from s, for each direction of a hop."""
 
 
 def seen(*, historic: bool) -> str:
@@ -210,6 +217,13 @@ def get(*, historic: bool) -> str:
     )
 
 
+LACKING = (
+    "UNWIND $ids AS id MATCH (r:Record {id: id}) "
+    f"RETURN collect([[{COLUMNS}], r.vector]) AS records"
+)
+"""Records, with their vectors, of which a search or a walk has just given the state."""
+
+
 def recent(tiers: Sequence[Tier], where: Filter, *, historic: bool, quarantine: bool) -> str:
     """The last added of each tier and scope, newest first."""
     limit = "" if historic else " LIMIT $k"
@@ -232,7 +246,9 @@ def recent(tiers: Sequence[Tier], where: Filter, *, historic: bool, quarantine: 
 def walk(hops: Sequence[Hop], *, historic: bool, quarantine: bool) -> str:
     """The walk: level by level from the seeds, in one statement and one row.
 
-    For the past, the parts of a filter that change with time and the fan are left to the reader.
+    Of the present it gives the state of each record, and for each near end its links. For the past,
+    the parts of a filter that change with time and the fan are left to the reader, who is given all
+    records and links that might be followed.
     """
     visible = seen(historic=historic)
     parts = [
@@ -244,35 +260,43 @@ def walk(hops: Sequence[Hop], *, historic: bool, quarantine: bool) -> str:
         types = "|".join(sorted(type_.value for type_ in hop.types))
         passing = condition(f"h{number}", hop.where, historic=historic, quarantine=quarantine)
         left, right = {"out": ("-", "->"), "in": ("<-", "-")}.get(hop.direction, ("-", "-"))
-        order = (
-            ""
-            if historic
-            else (
-                f"WITH l, r ORDER BY l.weight DESC, l.added DESC, r.id, type(l) LIMIT $fan{number}"
+        followed = (
+            f"UNWIND l{start} AS s WITH s WHERE NOT $bare{number} OR s.summary = '' "
+            f"CALL (s) {{ MATCH (s){left}[l:{types}]{right}(r:Record) WHERE {LIVE} AND {visible} "
+            f"AND r.tier IN $tiers{number} AND {passing}"
+        )
+        if historic:
+            parts.append(
+                f"CALL (l{start}) {{ {followed} RETURN l, r }} "
+                f"RETURN collect(DISTINCT r) AS l{number}, collect(DISTINCT l) AS k{number} }}"
             )
-        )
-        parts.append(
-            f"CALL (l{start}) {{ UNWIND l{start} AS s WITH s "
-            f"WHERE NOT $bare{number} OR s.summary = '' CALL (s) {{ "
-            f"MATCH (s){left}[l:{types}]{right}(r:Record) WHERE {LIVE} AND {visible} "
-            f"AND r.tier IN $tiers{number} AND {passing} "
-            f"{order} RETURN l, r }} "
-            f"RETURN collect(DISTINCT r) AS l{number}, collect(DISTINCT l) AS k{number} }}"
-        )
+        else:
+            link = _NEAR_LINK.format(out=_OUT[hop.direction])
+            parts.append(
+                f"CALL (l{start}) {{ {followed} "
+                f"WITH l, r ORDER BY l.weight DESC, l.added DESC, r.id, type(l) LIMIT $fan{number} "
+                f"RETURN collect(r) AS near, collect({link}) AS links }} "
+                f"WITH s, near, links WHERE size(near) > 0 "
+                f"WITH collect(near) AS groups, collect([s.id, links]) AS k{number} "
+                f"CALL (groups) {{ UNWIND groups AS near UNWIND near AS r "
+                f"RETURN collect(DISTINCT r) AS l{number} }} "
+                f"RETURN l{number}, k{number} }}"
+            )
     levels = [f"l{number}" for number in range(len(hops) + 1)]
     links = [f"k{number}" for number in range(1, len(hops) + 1)]
+    if not historic:
+        states = ", ".join(f"[r IN {level} | {STATE}]" for level in levels)
+        return f"{' '.join(parts)} RETURN [{states}] AS levels, [{', '.join(links)}] AS links"
     parts.append(
         f"CALL ({', '.join(levels)}) {{ UNWIND {' + '.join(levels)} AS r WITH DISTINCT r "
-        f"RETURN collect({columns(historic=historic)}) AS records }}"
+        f"RETURN collect({columns(historic=True)}) AS records }}"
     )
     if links:
         parts.append(
             f"CALL ({', '.join(links)}) {{ UNWIND {' + '.join(links)} AS l WITH DISTINCT l "
             f"RETURN collect({LINK}) AS links }}"
         )
-    ids = ", ".join(f"[r IN {level} | r.id]" for level in levels)
-    shown = "links" if links else "[]"
-    return f"{' '.join(parts)} RETURN [{ids}] AS levels, records, {shown} AS links"
+    return f"{' '.join(parts)} RETURN records, {'links' if links else '[]'} AS links"
 
 
 # --- search ---------------------------------------------------------------------------------------
@@ -342,13 +366,10 @@ def search(
         for channel, used in (("w", lexical), ("v", vectors))
         if used
     ]
-    cosines = "[v IN $vectors | 2 * vector.similarity.cosine(r.vector, v) - 1]"
     if found:
         parts.append(
             f"CALL ({', '.join(found)}) {{ UNWIND {' + '.join(found)} AS some UNWIND some AS r "
-            f"WITH DISTINCT r RETURN collect([[{COLUMNS}], "
-            + (f"CASE WHEN r.vector IS NULL THEN [] ELSE {cosines} END" if vectors else "[]")
-            + "]) AS hits }"
+            f"WITH DISTINCT r RETURN collect({STATE}) AS hits }}"
         )
     depths = " + ".join(f"{name[0]}n{name[1:]}" for name in found)
     return (
@@ -421,8 +442,10 @@ MATCH (h:Head {name: 'triforium'})
 SET h.position = $position, h.created_at = $now, h.embedder = $embedder, h.width = $width,
     h.quarantine = h.quarantine OR $held, h.locked = null
 WITH h
-CALL () { UNWIND $added AS one CREATE (r:$(one[0])) SET r = one[1] }
-CALL () { UNWIND $changed AS one MATCH (r:Record {id: one[0]}) SET r += one[1] }
+CALL () { UNWIND $added AS one CREATE (r:$(one[0])) SET r = one[1], r.touched = $now }
+CALL () {
+    UNWIND $changed AS one MATCH (r:Record {id: one[0]}) SET r += one[1], r.touched = $now
+}
 CALL () {
     UNWIND $expired_links AS k MATCH (a:Record {id: k[0]}) MATCH (b:Record {id: k[1]})
     MATCH (a)-[l]->(b) WHERE type(l) = k[2] AND l.via = k[3] AND l.expired IS NULL
@@ -434,7 +457,7 @@ CALL () {
 }
 CALL () {
     UNWIND $evidence AS k MATCH (r:Record {id: k[0]})
-    SET r.support = r.support + k[1], r.refuted = r.refuted + k[2]
+    SET r.support = r.support + k[1], r.refuted = r.refuted + k[2], r.touched = $now
 }
 CALL () {
     UNWIND $credits AS k MATCH (r:Record {id: k.record})
@@ -460,7 +483,8 @@ CALL () {
 }
 CALL () {
     UNWIND $vectors AS k MATCH (r:Record {id: k[0]})
-    CALL db.create.setNodeVectorProperty(r, 'vector', k[1]) SET r.vector_position = k[2]
+    CALL db.create.setNodeVectorProperty(r, 'vector', k[1])
+    SET r.vector_position = k[2], r.touched = $now
 }
 CALL () { UNWIND $journal AS one CREATE (c:Changeset) SET c = one }
 RETURN h.position AS position
@@ -475,7 +499,7 @@ RETURN collect(DISTINCT root) AS roots
 """The roots whose taint some records pass on."""
 RELEASE = """
 UNWIND $roots AS root MATCH (x:Taint {root: root})-[:TAINTS]->(r:Record) WHERE x.expired IS NULL
-SET x.expired = $position, r.taint = [one IN r.taint WHERE one <> root]
+SET x.expired = $position, r.taint = [one IN r.taint WHERE one <> root], r.touched = $now
 """
 PLACE = (
     "MATCH (r:Record {id: $root}) WHERE r.status = 'quarantined' AND r.expired IS NULL "
@@ -504,12 +528,12 @@ TAINT = """
 CALL () {
     UNWIND $gone AS id MATCH (r:Record {id: id})<-[:TAINTS]-(x:Taint {root: $root})
     WHERE x.expired IS NULL
-    SET x.expired = $position, r.taint = [one IN r.taint WHERE one <> $root]
+    SET x.expired = $position, r.taint = [one IN r.taint WHERE one <> $root], r.touched = $now
 }
 CALL () {
     UNWIND $new AS id MATCH (r:Record {id: id})
     CREATE (r)<-[:TAINTS]-(:Taint {root: $root, added: $position})
-    SET r.taint = coalesce(r.taint, []) + $root
+    SET r.taint = coalesce(r.taint, []) + $root, r.touched = $now
 }
 RETURN 1 AS done
 """
@@ -675,7 +699,7 @@ MATCH (h:Head {name: 'triforium'})
 SET h.imported = $imported, h.locked = null, h.quarantine = h.quarantine OR size($taint) > 0
     OR any(one IN $records WHERE one[1].status = 'quarantined')
 WITH h
-CALL () { UNWIND $records AS one CREATE (r:$(one[0])) SET r = one[1] }
+CALL () { UNWIND $records AS one CREATE (r:$(one[0])) SET r = one[1], r.touched = $copied }
 CALL () {
     UNWIND $versions AS k MATCH (r:Record {id: k[0]})
     CREATE (r)<-[:VERSION_OF]-(:Version {until: k[1], revision: k[2], image: k[3]})

@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import lru_cache
+from operator import itemgetter
 from types import MappingProxyType
 from typing import Any
 
@@ -13,13 +15,9 @@ from ..application import stamp
 from ..records import Credit, Hold, Link, LinkType, Outcome, Provenance, Record, Status, Tier
 from ..store import Filter, Hop, Walk, passes_then
 
-LARGEST = 50_000
-"""Decoded records that are kept at most."""
-LONGEST = 8192
-"""A record whose text and data have more characters is not kept."""
 _NO_DATA: Mapping[str, Any] = MappingProxyType({})
 _TYPES = {type_.value: type_ for type_ in LinkType}
-_AMOUNT = 31
+_AMOUNT = 32
 """Columns of a record; after them, for the past, what rebuilds it."""
 
 
@@ -56,29 +54,6 @@ def record(row: Sequence[Any]) -> Record:
         taint=tuple(sorted(row[28] or ())),
         hold=None if row[30] is None else Hold.from_json(json.loads(row[30])),
     )
-
-
-class Decoder:
-    """Records of the present from their columns; of those seen before, the same object again.
-
-    Most of what a recall reads it has read before. Rows are compared whole, so nothing has to be
-    known about what may have changed.
-    """
-
-    def __init__(self) -> None:
-        self._held: dict[str, tuple[Sequence[Any], Record]] = {}
-
-    def __call__(self, row: Sequence[Any]) -> Record:
-        """The record of a row."""
-        known = self._held.get(row[0])
-        if known is not None and known[0] == row:
-            return known[1]
-        found = record(row)
-        if len(row[3]) + len(row[12]) <= LONGEST:
-            if len(self._held) >= LARGEST:
-                self._held = {}
-            self._held[row[0]] = (row, found)
-        return found
 
 
 def _credit(counters: Mapping[str, Sequence[float]]) -> Mapping[str, Credit]:
@@ -132,14 +107,15 @@ def order_of(row: Sequence[Any]) -> tuple[int, int]:
 
 def link(row: Sequence[Any]) -> Link:
     """A link from its columns."""
+    return _link(*row)
+
+
+@lru_cache(maxsize=65_536)
+def _link(
+    src: str, dst: str, type_: str, via: str, weight: float, added: int, expired: int | None
+) -> Link:
     return Link(
-        src=row[0],
-        dst=row[1],
-        type=_TYPES[row[2]],
-        via=row[3],
-        weight=row[4],
-        added=row[5],
-        expired=row[6],
+        src=src, dst=dst, type=_TYPES[type_], via=via, weight=weight, added=added, expired=expired
     )
 
 
@@ -177,13 +153,24 @@ def walk_parameters(seeds: Sequence[str], hops: Sequence[Hop], *, historic: bool
     return values
 
 
-def walk_now(found: Mapping[str, Any], decode: Decoder) -> Walk:
-    """A walk of the present."""
-    records = {row[0]: decode(row) for row in found["records"]}
-    return Walk(
-        levels=tuple(tuple(sorted(level)) for level in found["levels"]),
-        records=_in_order(found["records"], records),
-        links=tuple(sorted(map(link, found["links"]), key=link_order)),
+def near_links(found: Iterable[Iterable[Sequence[Any]]]) -> tuple[Link, ...]:
+    """The links of a walk of the present, each once, in their order.
+
+    Args:
+        found: For each hop pairs of a near end and its links.
+    """
+    rows = {
+        (added, near if out else far, far if out else near, type_, via, weight, expired)
+        for hop in found
+        for near, links in hop
+        for far, out, type_, via, weight, added, expired in links
+    }
+    # No two links have the first five in common.
+    return tuple(
+        _link(src, dst, type_, via, weight, added, expired)
+        for added, src, dst, type_, via, weight, expired in sorted(
+            rows, key=itemgetter(0, 1, 2, 3, 4)
+        )
     )
 
 

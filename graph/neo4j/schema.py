@@ -10,7 +10,7 @@ from ..records import Tier
 from . import cypher
 from .server import OLDEST, Server
 
-FORMAT = 3
+FORMAT = 4
 """Version of the graph's layout; a store also names the oldest version that may use it."""
 
 

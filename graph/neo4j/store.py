@@ -22,7 +22,7 @@ from ..rows import unfinished
 from ..scopes import check_scope, visible_scopes
 from ..store import Applied, JournalEntry, Statistics, StoredEffect, StoredReceipt, named
 from . import cypher, dump
-from .read import Decoder
+from .known import Known
 from .schema import create_or_check, make_vector_indexes
 from .server import RETRY_SECONDS, Credentials, Server, from_environment, parse
 from .view import Lens, Neo4jView
@@ -83,7 +83,7 @@ class Neo4jStore:
 
     def __init__(self, server: Server, embedder: str, width: int, clock: Clock) -> None:
         self._server = server
-        self._decode = Decoder()
+        self._known = Known()
         self._embedder = embedder
         self._width = width
         self._clock = clock
@@ -268,7 +268,7 @@ class Neo4jStore:
         elif at is not None and not isinstance(at, datetime):
             position = min(max(int(at), 0), present)
         lens = Lens(scopes, position, run, position < present, self._width, bool(row["quarantine"]))
-        return Neo4jView(self._server, self._decode, scope, lens)
+        return Neo4jView(self._server, self._known, scope, lens)
 
     async def receipts(
         self,

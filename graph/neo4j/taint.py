@@ -23,9 +23,9 @@ async def update_taint(transaction: neo4j.AsyncManagedTransaction, writes: Write
         transaction: In which it was written.
         writes: What was written.
     """
-    run = _Run(transaction, writes.position)
+    run = _Run(transaction, writes)
     if writes.released:
-        await run.do(cypher.RELEASE, roots=writes.released, position=writes.position)
+        await run.release(writes.released)
     for root in await run.roots([one for one, _ in writes.cut]):
         await run.recount(root)
     for ancestor, descendant in writes.grown:
@@ -36,13 +36,17 @@ async def update_taint(transaction: neo4j.AsyncManagedTransaction, writes: Write
 
 
 class _Run:
-    def __init__(self, transaction: neo4j.AsyncManagedTransaction, position: int) -> None:
+    def __init__(self, transaction: neo4j.AsyncManagedTransaction, writes: Writes) -> None:
         self._transaction = transaction
-        self._position = position
+        self._place = {"position": writes.position, "now": writes.now}
 
     async def do(self, query: str, **parameters: Any) -> Any:
         """The only row that a query gives, or None."""
         return await (await self._transaction.run(query, parameters)).single()
+
+    async def release(self, roots: Sequence[str]) -> None:
+        """Take away the taint of some roots."""
+        await self.do(cypher.RELEASE, roots=roots, **self._place)
 
     async def roots(self, ancestors: Sequence[str]) -> list[str]:
         """The roots whose taint some records pass on."""
@@ -87,5 +91,5 @@ class _Run:
                 root=root,
                 new=sorted(new),
                 gone=sorted(gone),
-                position=self._position,
+                **self._place,
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,13 +26,14 @@ from ..store import (
 )
 from ..text import index_terms, index_token, terms
 from . import cypher
+from .known import Entry, Known, of_length_one
 from .read import (
-    Decoder,
     filter_map,
     left,
+    near_links,
     order_of,
+    record,
     record_then,
-    walk_now,
     walk_parameters,
     walk_then,
 )
@@ -42,6 +43,8 @@ WORDS = 64
 """Distinct words of a text that are looked up at most, the longest ones."""
 OVER = 2
 """An index is asked for so many times k, since some of it may not be seen or not pass."""
+ATTEMPTS = 3
+"""So often is asked at most, while what was found changes; the last answer is taken as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +83,9 @@ class Lens:
 class Neo4jView:
     """A `View` of a `Neo4jStore`."""
 
-    def __init__(self, server: Server, decode: Decoder, scope: str, lens: Lens) -> None:
+    def __init__(self, server: Server, known: Known, scope: str, lens: Lens) -> None:
         self._server = server
-        self._decode = decode
+        self._known = known
         self._scope = scope
         self._lens = lens
 
@@ -102,7 +105,7 @@ class Neo4jView:
         if not wanted:
             return {}
         rows = await self._rows(cypher.get(historic=self._lens.historic), ids=wanted)
-        return {row[0]: self._record(row) for row in sorted(rows, key=order_of)}
+        return self._records(rows)
 
     async def sources(self, names: Sequence[str]) -> Mapping[str, SourceCounts]:
         """What is known of each of these sources; see `View.sources`."""
@@ -110,7 +113,7 @@ class Neo4jView:
         values = {**self._lens.parameters(), "names": wanted}
         if self._lens.historic:
             found = await self._server.read(cypher.SOURCES_THEN, **values)
-            return counts_of(names, [self._record(row) for row in found["records"]])
+            return counts_of(names, list(self._records(found["records"]).values()))
         found = await self._server.read(cypher.SOURCES, **values)
         sums = {name: [0.0] * 6 for name in names}
         for name, counts in found["sources"]:
@@ -130,23 +133,30 @@ class Neo4jView:
             k=k,
             f=filter_map(where, historic=self._lens.historic),
         )
-        rows.sort(key=order_of, reverse=True)
-        found = [(self._record(row), row) for row in rows]
+        found = list(self._records(rows).values())
         if self._lens.historic:
-            found = [(one, row) for one, row in found if passes_then(one, where, left(row))]
-        return tuple(one for one, _ in found[:k])
+            remaining = {row[0]: left(row) for row in rows}
+            found = [one for one in found if passes_then(one, where, remaining[one.id])]
+        return tuple(found[::-1][:k])
 
     async def walk(self, seeds: Sequence[str], hops: Sequence[Hop]) -> Walk:
         """Follow links from the seeds, level by level, in one statement."""
         wanted = [id_ for id_ in seeds if _is_text(id_)]
-        found = await self._server.read(
-            cypher.walk(hops, **self._lens.switches()),
+        text = cypher.walk(hops, **self._lens.switches())
+        values = {
             **self._lens.parameters(),
             **walk_parameters(wanted, hops, historic=self._lens.historic),
-        )
+        }
         if self._lens.historic:
+            found = await self._server.read(text, **values)
             return walk_then(found, wanted, hops, self._lens.position)
-        return walk_now(found, self._decode)
+        found, entries = await self._with_records(text, values, _states_of_walk)
+        levels = [[id_ for id_, _ in level if id_ in entries] for level in found["levels"]]
+        return Walk(
+            levels=tuple(tuple(sorted(level)) for level in levels),
+            records=_in_order(entries),
+            links=near_links(found["links"]),
+        )
 
     async def search(
         self,
@@ -165,23 +175,60 @@ class Neo4jView:
             return await self._search_past(query)
         # One question for each tier, at the same time: the server has more than one processor.
         found = await asyncio.gather(*map(self._candidates, query.by_tier()))
+        vectors = None if query.vectors is None else of_length_one(query.vectors)
         hits = [
-            Hit(self._decode(row), tuple(cosine)) for one in found for row, cosine in one["hits"]
+            Hit(entry.record, entry.cosines(vectors))
+            for _, entries in found
+            for entry in entries.values()
         ]
         hits.sort(key=lambda hit: hit.record.id)
-        return Candidates(tuple(hits), query.statistics(found))
+        return Candidates(tuple(hits), query.statistics([answer for answer, _ in found]))
 
-    async def _candidates(self, query: _Query) -> Mapping[str, Any]:
-        found = await self._found(query, exact=False)
+    async def _candidates(self, query: _Query) -> tuple[Mapping[str, Any], dict[str, Entry]]:
+        found, entries = await self._found(query, exact=False)
         over = OVER * query.k
         if any(raw >= over and kept < query.k for raw, kept in found["depths"]):
             # Much of what the indexes gave may not be seen: now go through all of these scopes.
             return await self._found(query, exact=True)
-        return found
+        return found, entries
 
-    async def _found(self, query: _Query, *, exact: bool) -> Mapping[str, Any]:
+    async def _found(
+        self, query: _Query, *, exact: bool
+    ) -> tuple[Mapping[str, Any], dict[str, Entry]]:
         text = query.text(exact=exact, quarantine=self._lens.quarantine)
-        return await self._server.read(text, **self._values(query))
+        return await self._with_records(text, self._values(query), _states_of_search)
+
+    async def _with_records(
+        self,
+        text: str,
+        values: Mapping[str, Any],
+        states_of: Callable[[Mapping[str, Any]], Mapping[str, str]],
+    ) -> tuple[Mapping[str, Any], dict[str, Entry]]:
+        """Ask for states of records, then for the records that are not known in them.
+
+        A record that is changed in between may not pass any more: then all is asked again.
+
+        Args:
+            text: Gives the states.
+            values: Its parameters.
+            states_of: Takes the states out of an answer.
+
+        Returns:
+            The answer, and the records by id.
+        """
+        for attempt in range(ATTEMPTS):
+            found = await self._server.read(text, **values)
+            states = states_of(found)
+            entries, lacking = self._known.find(states)
+            if lacking:
+                read = await self._server.read(cypher.LACKING, ids=lacking)
+                entries |= self._known.take(read["records"])
+            if attempt == ATTEMPTS - 1 or all(
+                id_ in entries and entries[id_].touched == touched
+                for id_, touched in states.items()
+            ):
+                break
+        return found, entries
 
     async def _search_past(self, query: _Query) -> Candidates:
         found = await self._server.read(
@@ -208,8 +255,26 @@ class Neo4jView:
         found = await self._server.read(query, **self._lens.parameters(), **parameters)
         return list(found["records"]) if found else []
 
-    def _record(self, row: Sequence[Any]) -> Record:
-        return record_then(row, self._lens.position) if self._lens.historic else self._decode(row)
+    def _records(self, rows: Sequence[Sequence[Any]]) -> Mapping[str, Record]:
+        """Records from their columns, in the order of adding."""
+        then, position = self._lens.historic, self._lens.position
+        return {
+            row[0]: record_then(row, position) if then else record(row)
+            for row in sorted(rows, key=order_of)
+        }
+
+
+def _states_of_walk(found: Mapping[str, Any]) -> dict[str, str]:
+    return {id_: touched for level in found["levels"] for id_, touched in level}
+
+
+def _states_of_search(found: Mapping[str, Any]) -> dict[str, str]:
+    return dict(found["hits"])
+
+
+def _in_order(entries: Mapping[str, Entry]) -> dict[str, Record]:
+    ordered = sorted(entries.values(), key=lambda entry: entry.order)
+    return {entry.record.id: entry.record for entry in ordered}
 
 
 def _is_text(value: str) -> bool:

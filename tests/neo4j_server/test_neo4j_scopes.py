@@ -43,6 +43,7 @@ FILTER = re.compile(r" AND [^$]*\$[fh]\d*\.| AND \(?size\(coalesce| AND true")
 SCOPED = "Record|Query|Insight|Interaction|Receipt|Changeset|Effect|Term|Totals|Source"
 KNOWN = {
     "MATCH (c:Changeset) WHERE c.created_at <= $moment": "a time is a position of the store's",
+    "RETURN collect([[r.id, r.tier": "reads what a query with the condition has just found",
     "MERGE (t:Receipt {id: $id})": "ids are of the whole store; one of another scope is refused",
     "-(p:Record) WHERE": "what a record came from counts if who sees the one sees the other",
     "->(p:Record) WHERE": "what a record came from counts if who sees the one sees the other",
