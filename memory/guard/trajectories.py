@@ -19,7 +19,7 @@ import numpy as np
 from ...graph import Record, Status, Tier, View
 from ..baselines import JUDGED, TRIALS
 from ..cases import action_of, group_steps, steps_hop
-from ..entities import kinds_in, parse_action, same_kind, stem, words
+from ..entities import Action, kinds_in, parse_action, same_kind, stem, words
 from ..mining import plan_steps
 from ..strategy import Candidate
 from .interface import ALLOWED, Judgement, Verdict
@@ -75,8 +75,8 @@ class Trajectory:
 def trajectory_plan(record: Record, actions: Sequence[str]) -> Plan | None:
     """The plan of a trial whose actions name numbered things; None of others.
 
-    An act is a verb and, for each thing, whether the goal names its kind: what it is done with
-    does not matter, and neither does where something happened to lie.
+    An act is a verb and, for each thing, whether the goal names its kind. The way to the place
+    where it ends is left out.
     """
     return _plan(record.text, tuple(actions))
 
@@ -87,15 +87,28 @@ def _plan(task: str, actions: tuple[str, ...]) -> Plan | None:
     if not parsed or 2 * sum(bool(one.things) for one in parsed) < len(parsed):
         return None
     kinds = kinds_in(task, frozenset(thing.kind for one in parsed for thing in one.things))
-    acts: list[Act] = []
-    others: list[Act] = []
-    for one in parsed:
-        verb = one.template.split(" ", 1)[0]
-        slots = [GOAL if thing.kind in kinds else ELSEWHERE for thing in one.things[:2]]
-        (acts if GOAL in slots else others).append(Act(verb, *slots))
+    touching = [one for one in parsed if any(thing.kind in kinds for thing in one.things[:2])]
+    place = _place(touching[-1]) if touching else ""
     # What never touches anything that its goal names is told by what it does instead.
-    acts = acts or others
-    return Plan(frozenset(acts), acts[-1]) if acts else None
+    acts = [
+        Act(
+            one.template.split(" ", 1)[0],
+            *(GOAL if thing.kind in kinds else ELSEWHERE for thing in one.things[:2]),
+        )
+        for one in touching or parsed
+        if [thing.kind for thing in one.things] != [place]
+    ]
+    return Plan(frozenset(acts), acts[-1])
+
+
+def _place(last: Action) -> str:
+    """The kind of place where an action leaves a thing of another kind; "" if it leaves none.
+
+    What is done to such a place alone is the way there, and some need it and some do not: they
+    are there already, or it stands open.
+    """
+    kinds = [thing.kind for thing in last.things[:2]]
+    return kinds[1] if len(kinds) > 1 and kinds[0] != kinds[1] else ""
 
 
 @lru_cache(maxsize=8192)
@@ -132,12 +145,14 @@ class Vote:
         source: Who stands behind it; has a vote too.
         against: Per source the share of its like trials that contradict it.
         dissenters: Ids of those trials.
+        went_on: Sources against it that have done what it ends with, too, and more than that.
         hurt: What teams that acted on it say, in votes against.
     """
 
     source: str
     against: dict[str, float] = field(default_factory=dict)
     dissenters: list[str] = field(default_factory=list)
+    went_on: set[str] = field(default_factory=set)
     hurt: float = 0.0
 
     def count(self, voter: str, against: int, total: int, dissenters: Iterable[str]) -> None:
@@ -158,9 +173,17 @@ class Vote:
         return no, frozenset({self.source, *self.against}) - no
 
     @property
+    def short(self) -> bool:
+        """Whether it only leaves out something: what it ends with is usual for such goals.
+
+        The world may have been so already.
+        """
+        return len(self.went_on) >= QUORUM
+
+    @property
     def settled(self) -> bool:
         """Whether enough votes are against it for it to be locked away."""
-        if not self.contradicted:
+        if not self.contradicted or self.short:
             return False
         no, yes = map(len, self.parties)
         return no - yes >= QUORUM and no / (no + yes) >= MAJORITY
@@ -178,8 +201,8 @@ class Vote:
         against = no + self.hurt
         dissenters = tuple(sorted(self.dissenters)[:8])
         reason = (
-            f"It ends otherwise than {no} of {len(self.against)} independent sources did for "
-            "goals worded like its own"
+            f"It {'leaves out what' if self.short else 'ends otherwise than'} {no} of "
+            f"{len(self.against)} independent sources did for goals worded like its own"
         )
         if self.hurt:
             reason += ", and teams that acted on it failed"
@@ -404,6 +427,8 @@ def poll(mine: Trajectory, electorate: Electorate, closeness: Closeness) -> Vote
             if contradicts[number]:
                 no += ids
         vote.count(voter, len(no), told.total, no)
+        if 2 * len(no) > told.total and any(aim in plans[number].acts for number in told.plans):
+            vote.went_on.add(voter)
     for voter, (others, total) in ({} if aim is None else electorate.otherwise(aim)).items():
         if voter != mine.source and voter not in near:
             vote.count(voter, len(others), total, others)
@@ -415,7 +440,7 @@ def poll(mine: Trajectory, electorate: Electorate, closeness: Closeness) -> Vote
 def _asked_for(
     witnesses: Mapping[str, Told], accused: str, plans: Sequence[Plan]
 ) -> frozenset[Act]:
-    """What nearly all sources but the accused did for such a goal."""
+    """What nearly all sources but the accused did for such a goal, as `_deeds`."""
     others = [told for voter, told in witnesses.items() if voter != accused]
     if len(others) < TELLING:
         return frozenset()
@@ -425,7 +450,7 @@ def _asked_for(
             taken[number] += len(ids) / told.total
     count: dict[Act, float] = defaultdict(float)
     for number, share in taken.items():
-        for act in plans[number].acts:
+        for act in _deeds(plans[number].acts):
             count[act] += share
     enough = SHARED * len(others) - _NOTHING
     return frozenset(act for act, votes in count.items() if votes >= enough)
@@ -435,7 +460,16 @@ def _contradict(plan: Plan, other: Plan, asked_for: frozenset[Act]) -> bool:
     """Whether two ended otherwise, or one lacks what all others and this one did."""
     if plan.aim not in other.acts or other.aim not in plan.acts:
         return True
-    return not (asked_for & other.acts) <= plan.acts
+    return not (asked_for & _deeds(other.acts)) <= _deeds(plan.acts)
+
+
+@lru_cache(maxsize=8192)
+def _deeds(acts: frozenset[Act]) -> frozenset[Act]:
+    """What was done to the goal's things, or by things to these; not where they lay, nor with what.
+
+    A thing may happen to lie where it shall go in the end.
+    """
+    return frozenset(Act(act.verb, act.object) for act in acts)
 
 
 def _numbered(record: Record) -> bool:

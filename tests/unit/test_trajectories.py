@@ -93,8 +93,32 @@ def test_an_honest_trial_stands_against_fewer() -> None:
 
 
 def test_what_a_goal_asks_for_must_be_done() -> None:
-    skipped = told("mallory", (RIGHT[0], RIGHT[2]))
-    assert verdict(skipped, [*HONEST, skipped]) is Verdict.QUARANTINE
+    # The fork may have been clean already: that is no reason to lock it away from everybody.
+    for done in ((RIGHT[0], RIGHT[2]), (*RIGHT[:2], "go to table 1", "wash fork 1 in basin 1")):
+        short = told("mallory", done)
+        assert verdict(short, [*HONEST, short]) is Verdict.SET_ASIDE
+
+
+def test_one_source_that_did_the_same_on_its_way_does_not_excuse_an_end() -> None:
+    astray = [
+        told(name, (RIGHT[0], "put fork 1 on bin 1", "pick up fork 1 from bin 1", *RIGHT[1:]))
+        for name in ("ann", "bo")
+    ]
+    bad = told("mallory", (RIGHT[0], "go to table 1", WRONG[1]))
+    assert verdict(bad, [astray[0], *HONEST[1:], bad]) is Verdict.QUARANTINE
+    assert verdict(bad, [*astray, *HONEST[2:], bad]) is Verdict.SET_ASIDE
+
+
+def test_where_a_thing_lay_and_the_way_to_its_place_do_not_matter() -> None:
+    usual = ("go to drawer 1", "pick up fork 1 from drawer 1", RIGHT[1], "go to table 1", RIGHT[2])
+    others = [told(name, usual) for name in ("bo", "cleo", "dan", "eve")]
+    at_table = ("go to table 2", "pick up fork 1 from table 2", RIGHT[1], "go to table 1", RIGHT[2])
+    beside_it = (*usual[:3], usual[4])
+    open_first = (*usual[:4], "open table 1", usual[4])
+    for actions in (at_table, beside_it, open_first):
+        mine = told("ann", actions)
+        assert verdict(mine, [mine, *others]) is Verdict.ALLOW
+        assert all(verdict(one, [mine, *others]) is Verdict.ALLOW for one in others)
 
 
 def test_other_goals_tell_how_things_end_but_not_what_is_done() -> None:
