@@ -307,10 +307,11 @@ class Closeness:
         self._columns = {word: number for number, word in enumerate(count)}
         self._rarity = np.array([math.log((total + 1.0) / (n + 0.5)) for n in count.values()])
         self._goals = list(told)
+        self._rows = {goal: row for row, goal in enumerate(self._goals)}
         # Shape (goals, words): 1 where a goal has a word.
         self._has = np.zeros((len(self._goals), len(count)))
-        for row, goal in enumerate(self._goals):
-            self._has[row, [self._columns[word] for word in goal]] = 1.0
+        rows = [row for row, goal in enumerate(self._goals) for _ in goal]
+        self._has[rows, [self._columns[word] for goal in self._goals for word in goal]] = 1.0
         self._weights = self._has @ self._rarity
         self._found: dict[frozenset[str], frozenset[frozenset[str]]] = {}
 
@@ -318,13 +319,17 @@ class Closeness:
         """The known goals that are at least `ALIKE` to one."""
         found = self._found.get(goal)
         if found is None:
-            columns = [self._columns[word] for word in goal if word in self._columns]
-            both = self._has[:, columns] @ self._rarity[columns]
-            # A word that no known goal has weighs one.
-            own = float(self._rarity[columns].sum()) + len(goal) - len(columns)
+            row = self._rows.get(goal)
+            if row is not None:
+                both, own = self._has @ (self._has[row] * self._rarity), self._weights[row]
+            else:
+                columns = [self._columns[word] for word in goal if word in self._columns]
+                both = self._has[:, columns] @ self._rarity[columns]
+                # A word that no known goal has weighs one.
+                own = self._rarity[columns].sum() + len(goal) - len(columns)
             either = self._weights + own - both
             close = (either <= _NOTHING) | (both >= ALIKE * either - _NOTHING)
-            found = frozenset(self._goals[row] for row in np.flatnonzero(close))
+            found = frozenset(self._goals[number] for number in close.nonzero()[0].tolist())
             self._found[goal] = found
         return found
 
@@ -414,7 +419,8 @@ def poll(mine: Trajectory, electorate: Electorate, closeness: Closeness) -> Vote
     """
     aim, plans = mine.plan.aim, electorate.plans
     near = electorate.of_goals(closeness.alike(mine.goal))
-    asked_for = _asked_for(near, mine.source, plans)
+    asked_for: frozenset[Act] | None = None
+    own = _deeds(mine.plan.acts)
     vote = Vote(mine.source)
     contradicts: dict[int, bool] = {}
     for voter, told in near.items():
@@ -423,7 +429,14 @@ def poll(mine: Trajectory, electorate: Electorate, closeness: Closeness) -> Vote
         no: list[str] = []
         for number, ids in told.plans.items():
             if number not in contradicts:
-                contradicts[number] = _contradict(mine.plan, plans[number], asked_for)
+                other = plans[number]
+                contradicts[number] = aim not in other.acts or other.aim not in mine.plan.acts
+                more = _deeds(other.acts) - own
+                if more and not contradicts[number]:
+                    # Nobody has to have done all that the other did, but what all others did.
+                    if asked_for is None:
+                        asked_for = _asked_for(near, mine.source, plans)
+                    contradicts[number] = not more.isdisjoint(asked_for)
             if contradicts[number]:
                 no += ids
         vote.count(voter, len(no), told.total, no)
@@ -454,13 +467,6 @@ def _asked_for(
             count[act] += share
     enough = SHARED * len(others) - _NOTHING
     return frozenset(act for act, votes in count.items() if votes >= enough)
-
-
-def _contradict(plan: Plan, other: Plan, asked_for: frozenset[Act]) -> bool:
-    """Whether two ended otherwise, or one lacks what all others and this one did."""
-    if plan.aim not in other.acts or other.aim not in plan.acts:
-        return True
-    return not (asked_for & _deeds(other.acts)) <= _deeds(plan.acts)
 
 
 @lru_cache(maxsize=8192)
