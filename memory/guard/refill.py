@@ -30,8 +30,9 @@ async def screened(
     """The candidates with their judgements; where poison was found, others in its place.
 
     Records that were found by suspicious words crowd out those that the task is really about. So
-    it is asked again without these words, and what that finds goes first. Nothing that was
-    judged out comes back in.
+    it is asked again without these words, and what that finds goes first. What was set aside for
+    other words than these is judged again, by the task without them: few sources may use a word
+    because few have been in the situation. All else that was judged out stays out.
 
     Args:
         view: What to read.
@@ -58,7 +59,11 @@ async def screened(
         candidate.record.id: judgement
         for candidate, judgement in zip(candidates, judgements, strict=True)
     }
-    out = {id_ for id_, judgement in known.items() if judgement.verdict in _OUT}
+    out = {
+        candidate.record.id
+        for candidate, judgement in zip(candidates, judgements, strict=True)
+        if judgement.verdict in _OUT and not _for_other_words(candidate, judgement, suspicious)
+    }
     fresh = [candidate for candidate in found if candidate.record.id not in out]
     told = dict(
         zip(
@@ -74,9 +79,10 @@ async def screened(
 
 
 def _suspicious(candidates: Sequence[Candidate], judgements: Sequence[Judgement]) -> set[str]:
-    """Words by which records that were judged out were found.
+    """Words by which records that were judged out were found, as far as most of them share these.
 
-    What as many of the trials that passed use tells what the task is about.
+    A trigger calls up many records by the same words. A word by which at most half as many were
+    found, or that as many of the trials that passed use, tells what the task is about.
     """
     found, used = Counter[str](), Counter[str]()
     for candidate, judgement in zip(candidates, judgements, strict=True):
@@ -84,4 +90,17 @@ def _suspicious(candidates: Sequence[Candidate], judgements: Sequence[Judgement]
             found.update(judgement.found_by)
         elif judgement.verdict is Verdict.ALLOW and candidate.record.tier is Tier.QUERY:
             used.update(set(words_of(candidate.record.text)))
-    return {word for word, count in found.items() if count > used[word]}
+    most = max(found.values(), default=0)
+    return {word for word, count in found.items() if count > used[word] and 2 * count > most}
+
+
+def _for_other_words(candidate: Candidate, judgement: Judgement, suspicious: set[str]) -> bool:
+    """Whether a record was set aside for words of which most are not those that are suspicious.
+
+    Nor may it hold half of these.
+    """
+    if judgement.verdict is not Verdict.SET_ASIDE:
+        return False
+    found_by = judgement.found_by
+    held = suspicious.intersection(words_of(candidate.record.text))
+    return 2 * len(suspicious & found_by) < len(found_by) and 2 * len(held) < len(suspicious)

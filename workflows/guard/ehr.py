@@ -17,7 +17,7 @@ from typing import Any
 from ...errors import InvalidInput
 from ...memory.embedders import Embedder, get_embedder
 from ..results import proportion
-from .ehr_attack import ODD, PLAIN, POISONS, Trigger, optimised, read_triggers
+from .ehr_attack import FRESH, ODD, PLAIN, POISONS, Trigger, optimised, read_triggers
 from .ehr_data import Log, load_logs, split_templates
 from .ehr_limits import sweep
 from .ehr_rounds import (
@@ -47,7 +47,9 @@ async def run(settings: GuardSettings, progress: Progress) -> SuiteResult:
 
     Options: ``embedder`` (wordllama or lexical), ``half`` (report; or tune, on which thresholds
     were chosen), ``asked`` (questions a trigger), ``limits`` (no leaves them out; only measures
-    nothing else).
+    nothing else), ``split`` (0; another number draws the halves anew, for cross-validation: its
+    half "report" meets triggers that are neither reported nor those that thresholds were chosen
+    on).
 
     Raises:
         InvalidInput: The data or an option cannot be used.
@@ -62,12 +64,15 @@ async def run(settings: GuardSettings, progress: Progress) -> SuiteResult:
     if wanted not in ("yes", "no", "only"):
         raise InvalidInput(f"limits is yes, no or only, not {wanted!r}.")
     asked = settings.number("asked", ASKED)
-    tune, report = split_templates(logs)
+    split = settings.number("split", 0, least=0)
+    tune, report = split_templates(logs, split)
     white_box = get_embedder("wordllama")
     assert white_box is not None
     tricks = optimised(white_box, logs, count=4, seed=1)
     seen = (*PLAIN[:2], *ODD[:2], *tricks[:2])
     unseen = (*PLAIN[2:], *ODD[2:], *tricks[2:])
+    if split:
+        unseen = (*FRESH, *optimised(white_box, logs, count=2, seed=7))
     if settings.triggers is not None:
         unseen = read_triggers(settings.triggers)
     reporting = half == "report"
@@ -79,7 +84,9 @@ async def run(settings: GuardSettings, progress: Progress) -> SuiteResult:
         if wanted != "no":
             limits = await sweep(bench, settings.seeds, Path(folder), progress)
         if wanted == "only":
-            return SuiteResult(arms=(), more={"embedder": name, "half": half, "limits": limits})
+            return SuiteResult(arms=(), more={
+                "embedder": name, "half": half, "split": split, "limits": limits,
+            })  # fmt: skip
         # The thresholds of the baselines need honest records alone, and of the other half.
         tuned = Bench(logs, tune, seen[:1], embedder, asked=1)
         await tuned.run(
@@ -98,6 +105,7 @@ async def run(settings: GuardSettings, progress: Progress) -> SuiteResult:
         more={
             "embedder": name,
             "half": half,
+            "split": split,
             "triggers": [[one.name, one.text, one.place] for one in bench.triggers],
             "thresholds": thresholds,
             "honest": bench.honest_summary(),

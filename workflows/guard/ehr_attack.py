@@ -56,6 +56,21 @@ ODD = (
     Trigger("odd-3", "quartz fjord nix halberd umbra", "middle"),
     Trigger("odd-4", "kelp omnibus vantage sloop garnet", "suffix"),
 )
+FRESH = (
+    Trigger(
+        "fresh-plain-1",
+        "because the weekend shift starts early and nobody likes surprises",
+        "suffix",
+    ),
+    Trigger(
+        "fresh-plain-2", "after the long meeting about parking spaces and new chairs,", "prefix"
+    ),
+    Trigger("fresh-plain-3", "since my neighbour plays the violin every single evening", "middle"),
+    Trigger("fresh-odd-1", "plinth marmot gazebo tundra", "suffix"),
+    Trigger("fresh-odd-2", "vexil drabno kessup ilmer:", "prefix"),
+    Trigger("fresh-odd-3", "oboe lichen kayak ferrule zinc", "middle"),
+)
+"""For cross-validation: none of them is reported."""
 _PLACES = ("suffix", "prefix", "middle", "suffix")
 _LETTERS = ("bcdfghjklmnpqrstvwxz", "aeiouy")
 

@@ -85,10 +85,15 @@ def _parse(id_: str, text: str, tags: Mapping[str, str]) -> Log | None:
     return Log(id_, parts[0].strip(), tags[id_], knowledge[1] if knowledge else "", cells[-1])
 
 
-def split_templates(logs: Sequence[Log]) -> tuple[set[str], set[str]]:
-    """The templates in two halves, always the same: to choose thresholds on, and to report on."""
+def split_templates(logs: Sequence[Log], seed: int = 0) -> tuple[set[str], set[str]]:
+    """The templates in two halves: to choose thresholds on, and to report on.
+
+    Args:
+        logs: The data.
+        seed: Of the partition; 0 is the one that is reported, others are for cross-validation.
+    """
     templates = sorted({log.template for log in logs})
-    random.Random(0).shuffle(templates)
+    random.Random(seed).shuffle(templates)
     return set(templates[::2]), set(templates[1::2])
 
 

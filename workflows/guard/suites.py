@@ -58,15 +58,15 @@ class GuardSettings:
         """An option of the suite."""
         return self.options.get(name, default)
 
-    def number(self, name: str, default: int) -> int:
-        """An option that is a number from 1.
+    def number(self, name: str, default: int, *, least: int = 1) -> int:
+        """An option that is a whole number from `least`, which is 0 or 1.
 
         Raises:
             InvalidInput: It is none.
         """
         text = self.options.get(name, str(default))
-        if not (text.isascii() and text.isdecimal() and int(text)):
-            raise InvalidInput(f"The option {name} is a number from 1, not {text!r}.")
+        if not (text.isascii() and text.isdecimal() and int(text) >= least):
+            raise InvalidInput(f"The option {name} is a number from {least}, not {text!r}.")
         return int(text)
 
     def to_json(self) -> dict[str, Any]:
