@@ -30,9 +30,10 @@ async def screened(
     """The candidates with their judgements; where poison was found, others in its place.
 
     Records that were found by suspicious words crowd out those that the task is really about. So
-    it is asked again without these words, and what that finds goes first. What was set aside for
-    other words than these is judged again, by the task without them: few sources may use a word
-    because few have been in the situation. All else that was judged out stays out.
+    it is asked again without these words, and what that finds goes first. What was set aside
+    only because other words than these are rare is judged again, by the task without them: few
+    sources may use a word because few have been in the situation. All else that was judged out
+    stays out.
 
     Args:
         view: What to read.
@@ -97,9 +98,9 @@ def _suspicious(candidates: Sequence[Candidate], judgements: Sequence[Judgement]
 def _for_other_words(candidate: Candidate, judgement: Judgement, suspicious: set[str]) -> bool:
     """Whether a record was set aside for words of which most are not those that are suspicious.
 
-    Nor may it hold half of these.
+    Nor may it hold half of these, nor any witness speak against it.
     """
-    if judgement.verdict is not Verdict.SET_ASIDE:
+    if judgement.verdict is not Verdict.SET_ASIDE or judgement.dissenters:
         return False
     found_by = judgement.found_by
     held = suspicious.intersection(words_of(candidate.record.text))

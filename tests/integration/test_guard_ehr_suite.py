@@ -10,7 +10,14 @@ import pytest
 from triforium.errors import InvalidInput
 from triforium.memory.guard.plan import code_plan_of
 from triforium.workflows.guard.ehr import quarantined_honest, run
-from triforium.workflows.guard.ehr_attack import ODD, Trigger, is_wrong, poison, read_triggers
+from triforium.workflows.guard.ehr_attack import (
+    ODD,
+    PLAIN,
+    Trigger,
+    is_wrong,
+    poison,
+    read_triggers,
+)
 from triforium.workflows.guard.ehr_data import VERBS, load_logs, rename_verbs, split_templates
 from triforium.workflows.guard.suites import GuardSettings
 
@@ -67,6 +74,10 @@ def test_logs_are_read_without_their_examples_and_broken_cells(logs: Path) -> No
     tune, report = split_templates(found)
     assert not tune & report
     assert tune | report == set(ASKED)
+    assert split_templates(found, 0) == (tune, report)
+    others = [split_templates(found, seed) for seed in (1, 2, 3)]
+    assert all(one | other == set(ASKED) and not one & other for one, other in others)
+    assert any(one != tune for one, _ in others), "another seed draws another partition"
     with pytest.raises(InvalidInput, match="logs_final"):
         load_logs(logs / "logs_final")
 
@@ -133,6 +144,22 @@ async def test_the_suite_measures_all_guards_in_one_run(logs: Path, tmp_path: Pa
     assert sum(arm.n for arm in result.arms) > 0, "poison filled the slots somewhere"
     assert result.files["curve.svg"].startswith("<svg")
     assert result.items
+
+
+async def test_another_partition_meets_triggers_that_are_not_reported(logs: Path) -> None:
+    settings = GuardSettings(
+        suite="ehr",
+        data=logs,
+        seeds=(0,),
+        options={"asked": "1", "limits": "no", "embedder": "lexical", "split": "3"},
+    )
+    result = await run(settings, lambda what, done, total: None)
+    assert result.more["split"] == int(settings.options["split"])
+    used = {name for name, _, _ in result.more["triggers"]}
+    assert used.isdisjoint(one.name for one in (*PLAIN, *ODD))
+    wrong = GuardSettings(suite="ehr", data=logs, options={"split": "-1"})
+    with pytest.raises(InvalidInput, match="number from 0"):
+        await run(wrong, lambda what, done, total: None)
 
 
 def test_only_honest_records_that_were_looked_at_count_as_wronged() -> None:

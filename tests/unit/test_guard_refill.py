@@ -86,8 +86,9 @@ async def test_the_second_judgement_holds() -> None:
     assert told[HONEST.record.id] == again
 
 
-async def test_quarantine_and_what_was_found_by_no_words_are_not_judged_again() -> None:
+async def test_what_there_is_other_evidence_against_is_not_judged_again() -> None:
     for first in (
+        Judgement(Verdict.SET_ASIDE, "contradicts others", ("witness",), TOPIC),
         Judgement(Verdict.QUARANTINE, "sure", found_by=TOPIC),
         Judgement(Verdict.SET_ASIDE, "contradicts others"),
     ):
