@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,8 @@ async def run(settings: GuardSettings, progress: Progress) -> SuiteResult:
     seen = (*PLAIN[:2], *ODD[:2], *tricks[:2])
     unseen = (*PLAIN[2:], *ODD[2:], *tricks[2:])
     if split:
-        unseen = (*FRESH, *optimised(white_box, logs, count=2, seed=7))
+        made = optimised(white_box, logs, count=2, seed=7)
+        unseen = (*FRESH, *(replace(one, name=f"fresh-{one.name}") for one in made))
     if settings.triggers is not None:
         unseen = read_triggers(settings.triggers)
     reporting = half == "report"
