@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import pytest
+
 from triforium.graph import Provenance, Record, Tier, View
 from triforium.memory import Memory
 from triforium.memory.baselines import NoMemory
@@ -86,16 +88,18 @@ async def test_the_second_judgement_holds() -> None:
     assert told[HONEST.record.id] == again
 
 
-async def test_what_there_is_other_evidence_against_is_not_judged_again() -> None:
-    for first in (
+@pytest.mark.parametrize(
+    "first",
+    [
         Judgement(Verdict.SET_ASIDE, "contradicts others", ("witness",), TOPIC),
         Judgement(Verdict.QUARANTINE, "sure", found_by=TOPIC),
         Judgement(Verdict.SET_ASIDE, "contradicts others"),
-    ):
-        told = await look(
-            Scripted(lambda task, first=first: first if "mip" in task else Judgement())
-        )
-        assert told[HONEST.record.id] == first
+    ],
+    ids=["witnesses", "quarantine", "no words"],
+)
+async def test_what_there_is_other_evidence_against_is_not_judged_again(first: Judgement) -> None:
+    told = await look(Scripted(lambda task: first if "mip" in task else Judgement()))
+    assert told[HONEST.record.id] == first
 
 
 async def test_what_holds_the_trigger_stays_out_whatever_it_was_found_by() -> None:
