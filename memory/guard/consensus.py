@@ -15,11 +15,11 @@ from ...graph import Changeset, Filter, Record, Tier, View
 from ..cases import action_of, group_steps, steps_hop
 from ..strategy import Candidate
 from . import lessons
+from .electorate import judge_trajectories
 from .interface import ALLOWED, Judgement, ProposedStep, Verdict
 from .jury import ALIKE, Bloc, Finding, Statement, hear
 from .plan import Extractor, Plan, plan_of
 from .spans import Usage, has_digit, spelled, words_of
-from .trajectories import judge_trajectories
 from .trust import DERIVED, root_sources, weights_of
 
 FEW, FURTHER = 2, 4

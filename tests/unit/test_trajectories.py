@@ -7,15 +7,13 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from triforium.graph import Outcome, Provenance, Record, SourceCounts, Tier
+from triforium.memory.guard.electorate import Electorate
 from triforium.memory.guard.interface import Verdict
 from triforium.memory.guard.plan import Act
 from triforium.memory.guard.trajectories import (
-    Closeness,
-    Electorate,
     Trajectory,
     goal_stems,
     of_rule,
-    poll,
     trajectory_plan,
 )
 from triforium.memory.guard.trust import weight
@@ -43,7 +41,7 @@ def verdict(
     mine: Trajectory, others: Sequence[Trajectory], *, wins: Mapping[str, float] | None = None
 ) -> Verdict:
     """What is said if each source has won five times, or as often as `wins` says."""
-    vote = poll(mine, Electorate(others), Closeness([mine, *others]))
+    (vote,) = Electorate([mine, *others]).poll([mine])
     known = {name: (wins or {}).get(name, 5.0) for party in vote.parties for name in party}
     judged = vote.judgement(
         {name: weight(SourceCounts(successes=won)) for name, won in known.items()}
