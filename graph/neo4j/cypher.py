@@ -551,7 +551,7 @@ SOURCES_THEN = (
 _RECEIPT = "[t.id, t.scope, t.run, t.trial, t.role, t.position, t.created_at, t.body]"
 PUT_RECEIPT = (
     "MERGE (t:Receipt {id: $id}) ON CREATE SET t += $fields "
-    f"RETURN CASE WHEN t.created_at = $fields.created_at THEN null ELSE {_RECEIPT} END AS receipt"
+    f"RETURN CASE WHEN t.attempt = $fields.attempt THEN null ELSE {_RECEIPT} END AS receipt"
 )
 """Gives the receipt that was there before, if one was: what the caller has is not sent back."""
 BEGIN_EFFECT = (

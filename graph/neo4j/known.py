@@ -20,8 +20,8 @@ from .read import order_of, record
 LARGEST = 50_000
 """Records that are kept at most."""
 LONGEST = 8192
-"""A record whose text and data have more characters is not kept."""
-_TEXT, _DATA, _TOUCHED = 3, 12, 31
+"""A record whose text, data and summary have more characters is not kept."""
+_TEXT, _DATA, _SUMMARY, _TOUCHED = 3, 12, 18, 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Known:
             plain = of_length_one(np.asarray(vector or (), np.float32))
             entry = Entry(row[_TOUCHED], order_of(row), record(row), plain)
             found[entry.record.id] = entry
-            if len(row[_TEXT]) + len(row[_DATA]) <= LONGEST:
+            if len(row[_TEXT]) + len(row[_DATA]) + len(row[_SUMMARY]) <= LONGEST:
                 if len(self._held) >= LARGEST:
                     self._held = {}
                 self._held[entry.record.id] = entry

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 from ...errors import Busy, IdConflict, InvalidInput, NotFound, StoreClosed, StoreError
 from ..application import stamp
-from ..changes import Changeset, op_from_json
+from ..changes import Changeset
 from ..ids import JSON, canonical
 from ..rows import unfinished
 from ..scopes import check_scope, visible_scopes
 from ..store import Applied, JournalEntry, Statistics, StoredEffect, StoredReceipt, named
+from ..stored import entry_of, receipt_of
 from . import cypher, dump
 from .known import Known
 from .schema import create_or_check, make_vector_indexes
@@ -204,11 +205,12 @@ class Neo4jStore:
                 "position": receipt.position,
                 "created_at": stamp(created),
                 "body": canonical(dict(receipt.body)),
+                "attempt": uuid.uuid4().hex,
             },
         )
         if row["receipt"] is None:
             return replace(receipt, created_at=created)
-        kept = _receipt(row["receipt"])
+        kept = receipt_of(row["receipt"])
         if kept.scope != receipt.scope:
             raise IdConflict(f"The receipt id {receipt.id!r} is taken.", id=receipt.id)
         return kept
@@ -294,7 +296,7 @@ class Neo4jStore:
             trial=trial,
             limit=limit,
         )
-        return tuple(map(_receipt, row["receipts"]))
+        return tuple(map(receipt_of, row["receipts"]))
 
     async def journal(
         self, scope: str, *, after: int = 0, limit: int = 1000
@@ -307,7 +309,7 @@ class Neo4jStore:
             after=after,
             limit=limit,
         )
-        return tuple(map(_entry, row["entries"]))
+        return tuple(map(entry_of, row["entries"]))
 
     async def statistics(self, scope: str) -> Statistics:
         """Counts of what the scope sees (everything for "")."""
@@ -403,32 +405,3 @@ class Neo4jStore:
             with suppress(asyncio.CancelledError):
                 await self._writer
         await self._server.close()
-
-
-def _receipt(row: Sequence[Any]) -> StoredReceipt:
-    return StoredReceipt(
-        id=row[0],
-        scope=row[1],
-        run=row[2],
-        trial=row[3],
-        role=row[4],
-        position=row[5],
-        created_at=datetime.fromisoformat(row[6]),
-        body=json.loads(row[7]),
-    )
-
-
-def _entry(row: Sequence[Any]) -> JournalEntry:
-    return JournalEntry(
-        position=row[0],
-        changeset=Changeset(
-            id=row[1],
-            scope=row[2],
-            actor=row[3],
-            reason=row[4],
-            base=row[5],
-            ops=tuple(op_from_json(op) for op in json.loads(row[7])),
-        ),
-        created_at=datetime.fromisoformat(row[6]),
-        before=tuple(json.loads(row[8])),
-    )

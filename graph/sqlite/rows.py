@@ -1,15 +1,12 @@
-"""Journal entries, receipts and counts as the SQLite store reads them."""
+"""Positions, scopes and counts as the SQLite store reads them."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Any
 
-from ..changes import Changeset, op_from_json
-from ..store import JournalEntry, Statistics, StoredReceipt
+from ..store import Statistics
 from .write import head
 
 
@@ -37,37 +34,6 @@ RECEIPT = (
     "SELECT t.id, s.path, t.run, t.trial, t.role, t.position, t.created_at, t.body "
     "FROM receipts t JOIN scopes s ON s.n = t.scope"
 )
-
-
-def receipt_of(row: Sequence[Any]) -> StoredReceipt:
-    """A receipt from a row of `RECEIPT`."""
-    return StoredReceipt(
-        id=row[0],
-        scope=row[1],
-        run=row[2],
-        trial=row[3],
-        role=row[4],
-        position=row[5],
-        created_at=datetime.fromisoformat(row[6]),
-        body=json.loads(row[7]),
-    )
-
-
-def entry_of(row: Sequence[Any]) -> JournalEntry:
-    """A journal entry from its row."""
-    return JournalEntry(
-        position=row[0],
-        changeset=Changeset(
-            id=row[1],
-            scope=row[2],
-            actor=row[3],
-            reason=row[4],
-            base=row[5],
-            ops=tuple(op_from_json(op) for op in json.loads(row[7])),
-        ),
-        created_at=datetime.fromisoformat(row[6]),
-        before=tuple(json.loads(row[8])),
-    )
 
 
 def statistics_of(

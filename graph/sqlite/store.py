@@ -26,6 +26,7 @@ from ..changes import Changeset
 from ..ids import JSON, canonical
 from ..scopes import check_scope, visible_scopes
 from ..store import Applied, JournalEntry, Statistics, StoredEffect, StoredReceipt, named
+from ..stored import entry_of, receipt_of
 from .cache import RecordCache
 from .dump import abandon_copy, add_rows, begin_copy, check_finished, dump_rows, finish_copy
 from .engine import Clock, Engine, Transaction
@@ -35,9 +36,7 @@ from .replica import LARGEST, Replica
 from .rows import (
     RECEIPT,
     embedder_of,
-    entry_of,
     position_of,
-    receipt_of,
     scope_numbers,
     statistics_of,
 )

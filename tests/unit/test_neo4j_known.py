@@ -39,9 +39,10 @@ def test_a_record_is_known_in_the_state_it_was_read_in() -> None:
     assert store.find({"a": "t2", "b": "t1"}) == (later, ["b"])
 
 
-def test_what_is_long_or_too_many_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("part", ["text", "data", "summary"])
+def test_what_is_long_or_too_many_is_not_kept(monkeypatch: pytest.MonkeyPatch, part: str) -> None:
     store = Known()
-    long = store.take([(row("a", "t1", text="x" * (known.LONGEST + 1)), None)])
+    long = store.take([(row("a", "t1", **{part: '{"x": 1}' + " " * known.LONGEST}), None)])
     assert long["a"].record.id == "a"
     assert store.find({"a": "t1"}) == ({}, ["a"])
     monkeypatch.setattr(known, "LARGEST", 2)
