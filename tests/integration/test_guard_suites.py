@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from triforium.errors import InvalidInput
-from triforium.workflows.guard import misinfo, poisonedrag
+from triforium.workflows.guard import household, misinfo, poisonedrag, worlds
 from triforium.workflows.guard.suites import Arm, GuardSettings, SuiteResult, get_suite
 from triforium.workflows.guard.worlds import Condition, Scene, material, play
 from triforium.workflows.household import Household
@@ -59,6 +59,31 @@ async def test_an_option_that_is_no_number(
     settings = GuardSettings(suite=suite, data=rag(tmp_path), seeds=(), options={name: "many"})
     with pytest.raises(InvalidInput, match=f"option {name} is a number"):
         await get_suite(suite)(settings, nothing)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            {"arms": "triforium:wrnog-10"},
+            "There is no arm 'triforium:wrnog-10'; there are off:clean",
+        ),
+        ({"tests": "20"}, "come back after 20 tests, and there are 20"),
+        ({"tests": "9", "arms": "off:clean,off:return-50"}, "there are 9"),
+    ],
+)
+async def test_what_an_arm_needs_is_said_before_anything_is_played(
+    options: dict[str, str], said: str
+) -> None:
+    async def played(*_: object) -> None:
+        raise AssertionError("something was played")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(worlds, "material", played)
+        with pytest.raises(InvalidInput, match=said):
+            await household.run(
+                GuardSettings(suite="household", seeds=(0,), options=options), nothing
+            )
 
 
 def test_passages_that_hold_both_answers_are_dropped_and_style_is_the_same(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from ...agents import Task, Team
+from ...errors import InvalidInput
 from ...graph import Status
 from ...memory import Guard, Memory, Verdict
 from ...memory.guard.consensus import ConsensusGuard
@@ -299,6 +300,22 @@ async def _count(
     course.bred = sum(not item["success"] for item in course.items)
 
 
+def _chosen(names: str, *, fewest: int) -> list[Condition]:
+    """The arms of these names, separated by commas; all if empty."""
+    wanted = {name for name in names.split(",") if name}
+    known = conditions()
+    if unknown := wanted - {one.arm for one in known}:
+        arms = ", ".join(one.arm for one in known)
+        raise InvalidInput(f"There is no arm {min(unknown)!r}; there are {arms}.")
+    todo = [one for one in known if not wanted or one.arm in wanted]
+    if fewest <= WARM_UP and any(one.attack == "return" for one in todo):
+        raise InvalidInput(
+            f"In the arms named return the attackers come back after {WARM_UP} tests, and there "
+            f"are {fewest}. Give more of them, or name the other arms with --option arms=."
+        )
+    return todo
+
+
 async def measure(
     settings: GuardSettings, progress: Progress, scenes: Sequence[Scene]
 ) -> SuiteResult:
@@ -310,9 +327,13 @@ async def measure(
             not played again.
         progress: Told how far it is.
         scenes: One for each seed.
+
+    Raises:
+        InvalidInput: There is no such arm, or there are too few tests for one.
     """
-    wanted = {name for name in settings.option("arms", "").split(",") if name}
-    todo = [one for one in conditions() if not wanted or one.arm in wanted]
+    todo = _chosen(
+        settings.option("arms", ""), fewest=min((len(one.tests) for one in scenes), default=0)
+    )
     courses: dict[str, list[Course]] = {one.arm: [] for one in todo}
     done, total = 0, len(todo) * len(scenes)
     log = Path(settings.options["log"]) if "log" in settings.options else None
