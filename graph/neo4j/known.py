@@ -32,23 +32,13 @@ class Entry:
         touched: The state that it was read in.
         order: Where it stands in the order of adding.
         record: The record.
-        vector: Its vector, of length one; empty if it has none.
+        vector: Its vector; empty if it has none.
     """
 
     touched: str
     order: tuple[int, int]
     record: Record
     vector: Vectors
-
-    def cosines(self, vectors: Vectors | None) -> tuple[float, ...]:
-        """The cosine of its vector with each of some; empty if either is missing.
-
-        Args:
-            vectors: Shape (n, width), each of length one.
-        """
-        if vectors is None or not len(self.vector):
-            return ()
-        return tuple(np.einsum("qw,w->q", vectors, self.vector).tolist())
 
 
 class Known:
@@ -81,7 +71,7 @@ class Known:
         """
         found = {}
         for row, vector in rows:
-            plain = of_length_one(np.asarray(vector or (), np.float32))
+            plain = np.asarray(vector or (), np.float32)
             entry = Entry(row[_TOUCHED], order_of(row), record(row), plain)
             found[entry.record.id] = entry
             if len(row[_TEXT]) + len(row[_DATA]) + len(row[_SUMMARY]) <= LONGEST:
@@ -89,14 +79,3 @@ class Known:
                     self._held = {}
                 self._held[entry.record.id] = entry
         return found
-
-
-def of_length_one(vectors: Vectors) -> Vectors:
-    """Vectors scaled to the length one, those of length zero as they are.
-
-    Args:
-        vectors: Shape (width,) or (n, width).
-    """
-    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    scaled: Vectors = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
-    return scaled

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..cosines import cosines
 from ..records import Record, Tier
 from ..store import (
     SEARCHABLE,
@@ -26,7 +27,7 @@ from ..store import (
 )
 from ..text import index_terms, index_token, terms
 from . import cypher
-from .known import Entry, Known, of_length_one
+from .known import Entry, Known
 from .read import (
     filter_map,
     left,
@@ -175,13 +176,7 @@ class Neo4jView:
             return await self._search_past(query)
         # One question for each tier, at the same time: the server has more than one processor.
         found = await asyncio.gather(*map(self._candidates, query.by_tier()))
-        vectors = None if query.vectors is None else of_length_one(query.vectors)
-        hits = [
-            Hit(entry.record, entry.cosines(vectors))
-            for _, entries in found
-            for entry in entries.values()
-        ]
-        hits.sort(key=lambda hit: hit.record.id)
+        hits = _hits([entry for _, entries in found for entry in entries.values()], query.vectors)
         return Candidates(tuple(hits), query.statistics([answer for answer, _ in found]))
 
     async def _candidates(self, query: _Query) -> tuple[Mapping[str, Any], dict[str, Entry]]:
@@ -262,6 +257,19 @@ class Neo4jView:
             row[0]: record_then(row, position) if then else record(row)
             for row in sorted(rows, key=order_of)
         }
+
+
+def _hits(entries: Sequence[Entry], queries: Vectors | None) -> list[Hit]:
+    """What was found, by id, each with its cosines."""
+    near: dict[str, tuple[float, ...]] = {}
+    if queries is not None:
+        # A record of a store that is being embedded anew may have a vector of another width.
+        compared = [entry for entry in entries if len(entry.vector) == queries.shape[1]]
+        if compared:
+            found = cosines(queries, np.stack([entry.vector for entry in compared]))
+            near = {entry.record.id: one for entry, one in zip(compared, found, strict=True)}
+    hits = [Hit(entry.record, near.get(entry.record.id, ())) for entry in entries]
+    return sorted(hits, key=lambda hit: hit.record.id)
 
 
 def _states_of_walk(found: Mapping[str, Any]) -> dict[str, str]:

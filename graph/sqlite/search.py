@@ -61,7 +61,7 @@ def search(
     for tier in tiers:
         counted[tier], records = _of_tier(connection, reader, query, scored, tier, wanted)
         found |= records
-    cosines = repeat(()) if scored is None else index.cosines(list(found), scored)
+    cosines = repeat(()) if queries is None else index.cosines(list(found), queries)
     hits = [Hit(record, cosine) for record, cosine in zip(found.values(), cosines, strict=False)]
     hits.sort(key=lambda hit: hit.record.id)
     return Candidates(tuple(hits), counted)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..cosines import cosines
 from ..records import Record, Tier
 from ..store import Filter, Vectors
 from .read import Reader
@@ -99,19 +100,19 @@ class VectorIndex:
         # Not through BLAS: for so small a product its threads cost more than they bring.
         return Scored(np.einsum("qw,nw->qn", queries, matrix[:size]), numbers, groups)
 
-    def cosines(self, numbers: Sequence[int], scored: Scored) -> list[tuple[float, ...]]:
+    def cosines(self, numbers: Sequence[int], queries: Vectors) -> list[tuple[float, ...]]:
         """The cosine of each query with each record; empty for one that has no vector.
 
         Args:
             numbers: Of the records.
-            scored: All vectors, scored for the queries.
+            queries: Shape (n, width).
         """
-        known = int(scored.scores.shape[1])
-        rows: list[int] = [self._rows.get(number, known) for number in numbers]
-        there = [row for row in rows if row < known]
-        scores = scored.scores[:, np.array(there, np.int64)].tolist()
-        found = zip(*scores, strict=True)
-        return [next(found) if row < known else () for row in rows]
+        with self._lock:
+            matrix = self._matrix
+            rows = [self._rows.get(number) for number in numbers]
+        there = [row for row in rows if row is not None]
+        found = iter(cosines(queries, matrix[there]))
+        return [() if row is None else next(found) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)

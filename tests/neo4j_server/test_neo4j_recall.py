@@ -46,7 +46,7 @@ class Compared:
 
     Attributes:
         recalls: How many recalls were compared.
-        same: Of them with the same items in the same order, packed the same.
+        same: Of them with the same items in the same order, scored and packed the same.
         items: Of the first store.
         overlaps: Per recall the share of the first ten items that the other has too.
     """
@@ -83,10 +83,13 @@ async def _compare(stores: tuple[Store, Store], scope: str, tasks: Sequence[Task
             around = task.data.get("context", ())
             one, two = [await memory.recall(task.goal, context=around) for memory in memories]
             packed = [
-                [(item.record.id, item.placement, item.text) for item in recall.items]
+                [
+                    (item.record.id, item.placement, item.text, dict(item.scores))
+                    for item in recall.items
+                ]
                 for recall in (one, two)
             ]
-            first, second = ([id_ for id_, _, _ in items] for items in packed)
+            first, second = ([item[0] for item in items] for items in packed)
             compared.recalls += 1
             compared.same += packed[0] == packed[1]
             compared.items += len(first)

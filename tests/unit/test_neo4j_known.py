@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 
 from triforium.graph.neo4j import known
 from triforium.graph.neo4j.cypher import COLUMNS
-from triforium.graph.neo4j.known import Known, of_length_one
+from triforium.graph.neo4j.known import Known
 from triforium.graph.neo4j.read import near_links
 
 
@@ -31,7 +30,7 @@ def test_a_record_is_known_in_the_state_it_was_read_in() -> None:
     assert store.find({"a": "t1"}) == (taken, [])
     assert taken["a"].record.text == "be quick"
     assert taken["a"].order == (3, 0)
-    assert taken["a"].vector.tolist() == pytest.approx([0.6, 0.8])
+    assert taken["a"].vector.tolist() == [3.0, 4.0]
     # Somebody has changed it: what is kept says nothing any more.
     assert store.find({"a": "t2"}) == ({}, ["a"])
     later = store.take([(row("a", "t2", support=4), None)])
@@ -49,15 +48,6 @@ def test_what_is_long_or_too_many_is_not_kept(monkeypatch: pytest.MonkeyPatch, p
     taken = store.take([(row(id_, "t1"), None) for id_ in "bcd"])
     assert set(taken) == {"b", "c", "d"}, "what was asked for is given, whatever is kept"
     assert store.find(dict.fromkeys("bcd", "t1"))[1] == ["b", "c"]
-
-
-def test_cosines() -> None:
-    entry = Known().take([(row("a", "t1"), [2.0, 0.0])])["a"]
-    vectors = of_length_one(np.array([[5.0, 0.0], [1.0, 1.0], [0.0, 0.0]], np.float32))
-    assert entry.cosines(vectors) == pytest.approx((1.0, 0.5**0.5, 0.0))
-    assert entry.cosines(None) == ()
-    bare = Known().take([(row("b", "t1"), None)])["b"]
-    assert bare.cosines(vectors) == ()
 
 
 def test_links_of_a_walk_are_told_once_and_in_order() -> None:
