@@ -442,7 +442,10 @@ MATCH (h:Head {name: 'triforium'})
 SET h.position = $position, h.created_at = $now, h.embedder = $embedder, h.width = $width,
     h.quarantine = h.quarantine OR $held, h.locked = null
 WITH h
-CALL () { UNWIND $added AS one CREATE (r:$(one[0])) SET r = one[1], r.touched = $now }
+CALL () {
+    UNWIND $added AS one CREATE (r:$(one[0])) SET r = one[1], r.touched = $now
+    RETURN collect(r) AS nodes
+}
 CALL () {
     UNWIND $changed AS one MATCH (r:Record {id: one[0]}) SET r += one[1], r.touched = $now
 }
@@ -450,6 +453,10 @@ CALL () {
     UNWIND $expired_links AS k MATCH (a:Record {id: k[0]}) MATCH (b:Record {id: k[1]})
     MATCH (a)-[l]->(b) WHERE type(l) = k[2] AND l.via = k[3] AND l.expired IS NULL
     SET l.expired = k[4]
+}
+CALL (nodes) {
+    UNWIND $among AS k WITH nodes[k[0]] AS a, nodes[k[1]] AS b, k
+    CREATE (a)-[:$(k[2]) {via: k[3], weight: k[4], added: k[5], expired: k[6]}]->(b)
 }
 CALL () {
     UNWIND $links AS k MATCH (a:Record {id: k[0]}) MATCH (b:Record {id: k[1]})

@@ -84,20 +84,27 @@ async def apply_group(
     transaction: neo4j.AsyncManagedTransaction,
     requests: Sequence[Request],
     clock: Any,
+    *,
+    doubtful: bool = False,
 ) -> tuple[list[Answer], str]:
     """Apply changesets in one transaction, each all or nothing; returns answers and embedder.
+
+    Records are nearly always added once. So they are not looked up first, unless `doubtful`; if one
+    is there already, the server refuses its id.
 
     Args:
         transaction: Of the driver; it commits after this returns.
         requests: In order, prepared.
         clock: Gives the time in UTC.
+        doubtful: Some of the records that are added may be there already.
     """
     answers: list[Answer] = []
     while True:
         # Once where nothing concerns what is in quarantine: what comes of that is worked out by the
         # graph as a changeset left it, before another one is written.
         left = requests[len(answers) :]
-        batch = _Batch(await _load(transaction, [needs(one.changeset) for one in left], left))
+        wanted = [needs(one.changeset) for one in left]
+        batch = _Batch(await _load(transaction, wanted, left, doubtful=doubtful))
         await batch.load_doubtful_links(transaction, left)
         for one in left:
             answers.append(batch.apply(one, clock))
@@ -115,11 +122,14 @@ async def _load(
     transaction: neo4j.AsyncManagedTransaction,
     wanted: Sequence[Needs],
     requests: Sequence[Request],
+    *,
+    doubtful: bool,
 ) -> Mapping[str, Any]:
+    new = set() if doubtful else _new_ids(requests)
     found = await transaction.run(
         cypher.LOCK_AND_LOAD,
         changesets=[one.changeset.id for one in requests],
-        records=sorted({id_ for one in wanted for id_ in one.records}),
+        records=sorted({id_ for one in wanted for id_ in one.records} - new),
         closing=sorted({id_ for one in wanted for id_ in one.closing}),
         links=_link_keys(wanted, requests),
         expiring=sorted({id_ for one in wanted for id_ in one.expiring}),
@@ -315,6 +325,10 @@ class _Batch:
                 target = added[id_] if id_ in added else changed.setdefault(id_, {})
                 target["body"] = None if found is None else " ".join(map(index_token, found))
             for id_, (for_, against) in one.evidence.items():
+                if id_ in added:
+                    added[id_]["support"] += for_
+                    added[id_]["refuted"] += against
+                    continue
                 count = evidence.setdefault(id_, [0, 0])
                 count[0] += for_
                 count[1] += against
@@ -328,6 +342,8 @@ class _Batch:
             target = added[id_] if id_ in added else changed.setdefault(id_, {})
             target |= fields
         last = self.written[-1]
+        places = {id_: place for place, id_ in enumerate(added)}
+        among = [row for row in links if row[0] in places and row[1] in places]
         return {
             "position": self.position,
             "now": last.now,
@@ -337,7 +353,8 @@ class _Batch:
             "added": [[_labels(fields), fields] for fields in added.values()],
             "changed": [[id_, changed[id_]] for id_ in sorted(changed)],
             "expired_links": expired,
-            "links": links,
+            "among": [[places[row[0]], places[row[1]], *row[2:]] for row in among],
+            "links": [row for row in links if row[0] not in places or row[1] not in places],
             "evidence": [[id_, *evidence[id_]] for id_ in sorted(evidence)],
             "credits": [
                 {
