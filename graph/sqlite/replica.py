@@ -15,7 +15,7 @@ import threading
 from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -178,32 +178,64 @@ class Words:
                 frequency[term] += 1
         return TermStatistics(documents=documents, terms=length, frequency=frequency)
 
-    def ranked(
-        self, scopes: Sequence[int], chosen: Sequence[str], statistics: TermStatistics
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Numbers of the records with any of the terms, and their BM25 scores.
+    def ranking(self, scopes: Sequence[int], statistics: TermStatistics) -> Ranking:
+        """Ranks the records of some scopes for one text after the other, by BM25.
 
         Args:
             scopes: Numbers of the visible scopes.
-            chosen: The terms.
             statistics: Of this tier.
+        """
+        mean = max(statistics.terms / max(statistics.documents, 1), 1.0)
+        return Ranking(
+            statistics=statistics,
+            postings=self._postings,
+            numbers=self._numbers[: self._size],
+            seen=self._of(scopes) & self._live[: self._size],
+            norm=_K1 * (1 - _B + _B / mean * self._lengths[: self._size]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """The records of some scopes as they are ranked; r rows.
+
+    Attributes:
+        statistics: Counts of the terms.
+        postings: For each term the rows it occurs in, and how often.
+        numbers: Of the records; shape (r,).
+        seen: Which rows are looked at; shape (r,).
+        norm: What BM25 adds to a count because of the record's length; shape (r,).
+        weighed: What each term that was asked for adds to the rows it occurs in.
+    """
+
+    statistics: TermStatistics
+    postings: Mapping[str, tuple[array[int], array[int]]]
+    numbers: NDArray[np.int64]
+    seen: NDArray[np.bool_]
+    norm: NDArray[np.float64]
+    weighed: dict[str, tuple[NDArray[np.int64], NDArray[np.float64]]] = field(default_factory=dict)
+
+    def of(self, terms: Iterable[str]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Numbers of the records with any of the terms, and their scores.
 
         Returns:
             Two arrays of shape (n,), in no order.
         """
-        mean = max(statistics.terms / max(statistics.documents, 1), 1.0)
-        norm = _K1 * (1 - _B + _B / mean * self._lengths[: self._size])
-        scores = np.zeros(self._size)
-        for term in chosen:
-            posting = self._postings.get(term)
-            if posting is None:
-                continue
-            rows, counts = np.array(posting[0]), np.array(posting[1])
-            frequency = statistics.frequency[term]
-            idf = np.log1p((statistics.documents - frequency + 0.5) / (frequency + 0.5))
-            scores[rows] += idf * counts * (_K1 + 1) / (counts + norm[rows])
-        rows = np.flatnonzero((scores > 0) & self._of(scopes) & self._live[: self._size])
-        return self._numbers[rows], scores[rows]
+        scores = np.zeros(len(self.numbers))
+        for term in terms:
+            if term in self.postings:
+                rows, values = self.weighed.get(term) or self._weigh(term)
+                scores[rows] += values
+        rows = np.flatnonzero((scores > 0) & self.seen)
+        return self.numbers[rows], scores[rows]
+
+    def _weigh(self, term: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        rows, counts = map(np.array, self.postings[term])
+        frequency = self.statistics.frequency[term]
+        idf = np.log1p((self.statistics.documents - frequency + 0.5) / (frequency + 0.5))
+        values = idf * counts * (_K1 + 1) / (counts + self.norm[rows])
+        self.weighed[term] = (rows, values)
+        return rows, values
 
 
 class Replica:

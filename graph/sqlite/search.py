@@ -78,11 +78,11 @@ def _of_tier(
     """The term statistics of one tier, and its candidates by words and by vectors."""
     tiers, where = frozenset({tier}), query.of(tier)
     past = _Past(reader, tiers) if reader.lens.historic else None
-    kept = _Kept(reader, tier) if isinstance(reader, PresentReader) else None
+    kept = _Kept(reader, tier, wanted) if isinstance(reader, PresentReader) else None
     if past is not None:
         statistics = past.statistics(wanted)
     elif kept is not None:
-        statistics = kept.statistics(wanted)
+        statistics = kept.statistics
     else:
         statistics = _statistics(connection, reader, tiers, wanted)
     found: dict[int, Record] = {}
@@ -93,7 +93,7 @@ def _of_tier(
         if rarest and past is not None:
             found |= past.lexical(rarest, query.k, where)
         elif rarest and kept is not None:
-            found |= kept.lexical(rarest, statistics, query.k, where)
+            found |= kept.lexical(rarest, query.k, where, found)
         elif rarest:
             few = _enough(rarest, statistics)
             best = _lexical(reader, few, tiers, query.k, where)
@@ -190,21 +190,26 @@ def _lexical(
 class _Kept:
     """The records of one tier that are kept in memory."""
 
-    def __init__(self, reader: PresentReader, tier: Tier) -> None:
+    def __init__(self, reader: PresentReader, tier: Tier, wanted: set[str]) -> None:
+        words, scopes = reader.replica.words[tier], reader.lens.scopes
+        own = reader.own_open(frozenset({tier}))
         self._reader = reader
-        self._tier = tier
-        self._words = reader.replica.words[tier]
-
-    def statistics(self, wanted: set[str]) -> TermStatistics:
-        own = self._reader.own_open(frozenset({self._tier}))
-        return self._words.statistics(self._reader.lens.scopes, wanted, own)
+        self.statistics = words.statistics(scopes, wanted, own)
+        self._ranking = words.ranking(scopes, self.statistics)
 
     def lexical(
-        self, rarest: Sequence[str], statistics: TermStatistics, k: int, where: Filter
+        self, rarest: Sequence[str], k: int, where: Filter, known: Mapping[int, Record]
     ) -> dict[int, Record]:
-        """The k best by BM25 over the terms that can be seen and pass the filter."""
-        numbers, scores = self._words.ranked(self._reader.lens.scopes, rarest, statistics)
-        return best(scores, numbers, min(k, len(numbers)), {}, self._reader, where)
+        """The k best by BM25 over the terms that can be seen and pass the filter.
+
+        Args:
+            rarest: The terms.
+            k: How many.
+            where: The filter.
+            known: Records that are known to pass.
+        """
+        numbers, scores = self._ranking.of(rarest)
+        return best(scores, numbers, min(k, len(numbers)), known, self._reader, where)
 
 
 class _Past:
