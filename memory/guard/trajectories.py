@@ -113,21 +113,31 @@ def of_rule(record: Record) -> Trajectory | None:
 
 async def read(view: View, records: Sequence[Record]) -> dict[str, Trajectory]:
     """The trajectories among records, by id."""
-    hops = [steps_hop(start=0, without_summary=True)]
-    walk = await view.walk([record.id for record in records], hops)
-    steps = group_steps(walk.records)
     known = {}
+    bare = []
     for record in records:
-        if record.summary:
-            actions = tuple(record.summary.split("\n"))
-        else:
+        if not record.summary:
+            bare.append(record)
+        elif (found := _condensed(record.text, record.summary)) is not None:
+            known[record.id] = Trajectory(record, *found)
+    if bare:
+        walk = await view.walk([record.id for record in bare], [steps_hop()])
+        steps = group_steps(walk.records)
+        for record in bare:
             told = steps.get(record.id, ())
             actions = tuple(action for step in told if (action := action_of(step)))
-        plan = trajectory_plan(record, actions)
-        if plan is None:
-            continue
-        known[record.id] = Trajectory(record, goal_stems(record.text, actions), plan)
-    return known
+            plan = trajectory_plan(record, actions)
+            if plan is not None:
+                known[record.id] = Trajectory(record, goal_stems(record.text, actions), plan)
+    return {record.id: known[record.id] for record in records if record.id in known}
+
+
+@lru_cache(maxsize=8192)
+def _condensed(task: str, summary: str) -> tuple[frozenset[str], Plan] | None:
+    """The goal and the plan of a trial whose summary tells its actions; None of others."""
+    actions = tuple(summary.split("\n"))
+    plan = _plan(task, actions)
+    return None if plan is None else (goal_stems(task, actions), plan)
 
 
 @lru_cache(maxsize=8192)
