@@ -36,9 +36,11 @@ WARM_UP = 100
 def part_of(query: str) -> str:
     """What a query of a recall is for."""
     if "queryNodes" in query:
-        return "search, each tier"
+        return "search"
     if "$seeds" in query:
         return "walk"
+    if query.startswith("UNWIND $ids"):
+        return "records not known yet"
     return "receipt" if "(t:Receipt" in query else "head"
 
 

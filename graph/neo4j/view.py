@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -174,10 +173,9 @@ class Neo4jView:
             return Candidates((), {})
         if self._lens.historic:
             return await self._search_past(query)
-        # One question for each tier, at the same time: the server has more than one processor.
-        found = await asyncio.gather(*map(self._candidates, query.by_tier()))
-        hits = _hits([entry for _, entries in found for entry in entries.values()], query.vectors)
-        return Candidates(tuple(hits), query.statistics([answer for answer, _ in found]))
+        found, entries = await self._candidates(query)
+        hits = _hits(list(entries.values()), query.vectors)
+        return Candidates(tuple(hits), query.statistics(found))
 
     async def _candidates(self, query: _Query) -> tuple[Mapping[str, Any], dict[str, Entry]]:
         found, entries = await self._found(query, exact=False)
@@ -348,28 +346,23 @@ class _Query:
             values[f"f{number}"] = filter_map(where)
         return values
 
-    def by_tier(self) -> list[_Query]:
-        """The same for each tier alone."""
-        return [replace(self, tiers=(one,)) for one in self.tiers]
-
-    def statistics(self, found: Iterable[Mapping[str, Any]]) -> dict[Tier, TermStatistics]:
+    def statistics(self, found: Mapping[str, Any]) -> dict[Tier, TermStatistics]:
         """The counts that are kept, and those of the open trials of the reader's own run."""
         tokens = {index_token(term): term for term in self.wanted}
         documents: Counter[str] = Counter()
         lengths: Counter[str] = Counter()
         frequency: dict[str, Counter[str]] = {tier.value: Counter() for tier, _ in self.tiers}
-        for one in found:
-            for tier, count, length in one["totals"]:
-                documents[tier] += count
-                lengths[tier] += length
-            for tier, token, count in one["frequency"]:
-                frequency[tier][tokens[token]] += count
-            for tier, body in one["own"]:
-                own = Counter(body.split())
-                documents[tier] += 1
-                lengths[tier] += own.total()
-                for token in own.keys() & tokens.keys():
-                    frequency[tier][tokens[token]] += 1
+        for tier, count, length in found["totals"]:
+            documents[tier] += count
+            lengths[tier] += length
+        for tier, token, count in found["frequency"]:
+            frequency[tier][tokens[token]] += count
+        for tier, body in found["own"]:
+            own = Counter(body.split())
+            documents[tier] += 1
+            lengths[tier] += own.total()
+            for token in own.keys() & tokens.keys():
+                frequency[tier][tokens[token]] += 1
         return {
             tier: TermStatistics(
                 documents=documents[tier.value],
