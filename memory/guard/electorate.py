@@ -7,8 +7,7 @@ rest is a few products of small matrices.
 
 from __future__ import annotations
 
-import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -21,6 +20,7 @@ from ..entities import parse_action
 from ..strategy import Candidate
 from .interface import ALLOWED, Judgement, Verdict
 from .plan import Act, Plan
+from .products import product
 from .trajectories import Trajectory, deeds, of_rule, read
 from .trust import weight
 
@@ -210,6 +210,8 @@ class Electorate:
         self._groups = [groups[at] for at in self._group_at]
         self._source_at = _starts([source for source, _ in self._groups])
         self._sources = [self._groups[at][0] for at in self._source_at]
+        self._trials = _runs(self._group_at, len(trials))
+        self._groups_of = _runs(self._source_at, len(self._groups))
         self._number = {source: number for number, source in enumerate(self._sources)}
         self._source_of = np.array([self._number[one] for one, _ in self._groups], np.intp)
         self._plan_of = np.array([number for _, number in self._groups], np.intp)
@@ -253,20 +255,22 @@ class Electorate:
         # Fewer against it than for it, itself among these: there is nothing to say.
         heeded = no + np.array([vote.hurt for vote in votes]) >= asked.sum(axis=1) - no + 1
         for row in np.flatnonzero(heeded).tolist():
-            vote = votes[row]
-            voters = np.flatnonzero(asked[row]).tolist()
-            vote.against = {self._sources[one]: float(share[row, one]) for one in voters}
-            aim = heard[row].plan.aim
+            vote, aim = votes[row], heard[row].plan.aim
+            shared, held = share[row].tolist(), counts[row].tolist()
+            speaking, opposing = speaks[row].tolist(), contradicts[row].tolist()
+            vote.against = {
+                self._sources[n]: shared[n] for n in np.flatnonzero(asked[row]).tolist()
+            }
             for one in np.flatnonzero(opposed[row]).tolist():
-                if speaks[row, one]:
-                    groups = [at for at in self._groups_of(one) if counts[row, at]]
-                    plans = [self._plans[number] for number in self._plan_of[groups]]
-                    if any(aim in plan.acts for plan in plans):
+                groups: Sequence[int] = self._groups_of[one]
+                if speaking[one]:
+                    groups = [at for at in groups if held[at]]
+                    if any(aim in self._plans[self._groups[at][1]].acts for at in groups):
                         vote.went_on.add(self._sources[one])
-                    groups = [at for at in groups if contradicts[row, self._plan_of[at]]]
+                    groups = [at for at in groups if opposing[self._groups[at][1]]]
                     vote.dissenters += self._trials_of(groups, near[row])
                 else:
-                    groups = [at for at in self._groups_of(one) if self._ends_elsewhere(at, aim)]
+                    groups = [at for at in groups if self._ends_elsewhere(at, aim)]
                     vote.dissenters += self._trials_of(groups)
         return votes
 
@@ -301,19 +305,19 @@ class Electorate:
             shares: Of each group in its source's trials of like goals, of shape (n, q).
             voters: How many sources have such trials.
         """
-        taken = shares @ self._done[self._plan_of]
+        taken = product(shares, self._done[self._plan_of])
         missing = taken >= (SHARED * voters - _NOTHING)[:, None]
         missing &= (voters >= TELLING)[:, None]
         for row, one in enumerate(heard):
             columns = (self._columns.get(act) for act in deeds(one.plan.acts))
             missing[row, [column for column in columns if column is not None]] = False
-        more: _Flags = missing @ self._done.T > 0.0
+        more: _Flags = product(missing, self._done.T) > 0.0
         return more
 
     def _endings(self, heard: Sequence[Trajectory]) -> tuple[_Counts, _Counts]:
         """Per accused and source the trials of any goal that end with an act of the same verb, but
         with another; and all that end with the verb. Both have the shape (n, s)."""
-        sizes = np.diff([*self._group_at, len(self._ids)])
+        sizes = np.array([len(run) for run in self._trials])
         known: dict[Act | None, tuple[_Counts, _Counts]] = {}
         for one in heard:
             aim = one.plan.aim
@@ -327,20 +331,15 @@ class Electorate:
         return np.stack([one for one, _ in rows]), np.stack([one for _, one in rows])
 
     def _ends_elsewhere(self, group: int, aim: Act | None) -> bool:
-        end = self._plans[self._plan_of[group]].aim
+        end = self._plans[self._groups[group][1]].aim
         return end != aim and _ends_alike(end, aim)
-
-    def _groups_of(self, source: int) -> range:
-        ends = [*self._source_at[1:], len(self._groups)]
-        return range(self._source_at[source], ends[source])
 
     def _trials_of(self, groups: Iterable[int], near: _Flags | None = None) -> list[str]:
         """Ids of the trials of some groups, of all goals or of those that are near."""
-        ends = [*self._group_at[1:], len(self._ids)]
         return [
             self._ids[at]
             for group in groups
-            for at in range(self._group_at[group], ends[group])
+            for at in self._trials[group]
             if near is None or near[self._goal_of[at]]
         ]
 
@@ -354,19 +353,18 @@ class Closeness:
     def __init__(self, known: Iterable[Trajectory]) -> None:
         """Of goals among which words are counted."""
         told = Counter(one.goal for one in known)
-        count: dict[str, int] = defaultdict(int)
-        for goal, times in told.items():
-            for word in goal:
-                count[word] += times
-        total = told.total()
-        self._columns = {word: number for number, word in enumerate(count)}
-        self._rarity = np.array([math.log((total + 1.0) / (n + 0.5)) for n in count.values()])
         self.rows = {goal: row for row, goal in enumerate(told)}
         """The number of each goal."""
+        self._columns: dict[str, int] = {}
+        number = self._columns.setdefault
+        words = [number(word, len(self._columns)) for goal in told for word in goal]
+        columns = np.array(words, np.intp)
+        rows = np.repeat(np.arange(len(told)), np.fromiter(map(len, told), np.intp, len(told)))
+        times = np.fromiter(told.values(), np.float64, len(told))
+        counts = np.bincount(columns, times[rows], len(self._columns))
+        self._rarity = np.log((told.total() + 1.0) / (counts + 0.5))
         # Shape (goals, words): how much a word weighs in a goal that has it.
-        self._weigh = np.zeros((len(told), len(count)))
-        rows = [row for row, goal in enumerate(told) for _ in goal]
-        columns = [self._columns[word] for goal in told for word in goal]
+        self._weigh = np.zeros((len(told), len(self._columns)))
         self._weigh[rows, columns] = self._rarity[columns]
         self._has = (self._weigh > 0.0).astype(np.float64)
         self._weights = self._weigh.sum(axis=1)
@@ -382,7 +380,7 @@ class Closeness:
                 weigh[row, columns] = self._rarity[columns]
                 # A word that no known goal has weighs one.
                 own[row] = self._rarity[columns].sum() + len(goal) - len(columns)
-        both = weigh @ self._has.T
+        both = product(weigh, self._has.T)
         either = self._weights + own[:, None] - both
         close: _Flags = (either <= _NOTHING) | (both >= ALIKE * either - _NOTHING)
         return close
@@ -391,6 +389,11 @@ class Closeness:
 def _starts(values: Sequence[object]) -> list[int]:
     """Where runs of equal values begin."""
     return [at for at, one in enumerate(values) if not at or one != values[at - 1]]
+
+
+def _runs(starts: Sequence[int], end: int) -> list[range]:
+    """The runs that begin there, one after the other."""
+    return [range(at, after) for at, after in zip(starts, [*starts[1:], end], strict=True)]
 
 
 def _ends_alike(aim: Act | None, other: Act | None) -> bool:

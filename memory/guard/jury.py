@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ...graph import Record, TermStatistics
 from .conflict import Conflict, conflict, odds
 from .plan import Plan
+from .products import product
 from .spans import KNOWN, Feature, Usage, has_digit, spelled, strength, words_of
 
 FAINT = 0.05
@@ -344,8 +345,8 @@ class _Scale:
             mine[row, [column[word] for word in words]] = 1.0
             worth[row, [column[word] for word in faint if word in column]] = FAINT
         own = worth * mine
-        both = own @ self.present.T
-        either = worth @ self.present.T + own.sum(axis=1)[:, None] - both
+        both = product(own, self.present.T)
+        either = product(worth, self.present.T) + own.sum(axis=1)[:, None] - both
         alike: NDArray[np.float64] = np.divide(
             both, either, out=np.zeros_like(both), where=either > 1e-9
         )
