@@ -212,12 +212,12 @@ def passes_then(record: Record, where: Filter, left: int) -> bool:
         where: The filter.
         left: How many independent supports it had left, if it was tainted.
     """
-    unfinished = "open" if record.tier is Tier.QUERY else ""
-    outcome = record.outcome.kind.value if record.outcome else unfinished
     if where.statuses and record.status not in where.statuses:
         return False
-    if where.outcomes and outcome not in where.outcomes:
-        return False
+    if where.outcomes:
+        unfinished = "open" if record.tier is Tier.QUERY else ""
+        if (record.outcome.kind if record.outcome else unfinished) not in where.outcomes:
+            return False
     if where.roots and not where.roots & set(record.taint):
         return False
     if where.tainted is None or not record.taint:

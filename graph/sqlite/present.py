@@ -133,6 +133,7 @@ class PresentReader(Reader):
         """What `filter_condition` says in SQL, as a function of a record and its number."""
         kinds, roles, task_key, sources = where.kinds, where.roles, where.task_key, where.sources
         moment = "" if where.valid_at is None else stamp(where.valid_at)
+        limited = where.since is not None or where.until is not None
 
         def admits(number: int, record: Record) -> bool:
             spared = where.tainted is False and record.taint
@@ -143,7 +144,7 @@ class PresentReader(Reader):
                 and (not task_key or record.task_key == task_key)
                 and (not sources or record.provenance.source in sources)
                 and (not moment or _valid(record, moment))
-                and _added_within(record, where)
+                and (not limited or _added_within(record, where))
             )
 
         return admits
@@ -165,8 +166,6 @@ def _valid(record: Record, moment: str) -> bool:
 
 
 def _added_within(record: Record, where: Filter) -> bool:
-    if where.since is None and where.until is None:
-        return True
     created = stamp(record.created_at) if record.created_at else ""
     return (where.since is None or created >= stamp(where.since)) and (
         where.until is None or created < stamp(where.until)

@@ -169,7 +169,8 @@ class Words:
         frequency = {}
         for term in sorted(wanted):
             posting = self._postings.get(term)
-            frequency[term] = 0 if posting is None else int(counted[np.array(posting[0])].sum())
+            there = [] if posting is None else counted[np.array(posting[0])]
+            frequency[term] = int(np.count_nonzero(there))
         for record in own:
             found = Counter(index_terms(record.text, record.keys))
             documents += 1
