@@ -232,7 +232,7 @@ class Electorate:
         A source speaks by its trials of like goals. One that has none still tells how things end:
         by its trials of any goal that ended with the same kind of act.
         """
-        votes = [Vote(one.source, hurt=_hurt(one.record)) for one in heard]
+        votes = [Vote(one.source, hurt=HURT * min(2.0, one.hurt)) for one in heard]
         if not self._groups or not heard:
             return votes
         near = self._closeness.near([one.goal for one in heard])
@@ -399,9 +399,3 @@ def _runs(starts: Sequence[int], end: int) -> list[range]:
 def _ends_alike(aim: Act | None, other: Act | None) -> bool:
     """Whether two ends are of the same verb."""
     return aim is not None and other is not None and aim.verb == other.verb
-
-
-def _hurt(record: Record) -> float:
-    """What teams that acted on a record say, in votes against it."""
-    credit = record.total_credit()
-    return HURT * min(2.0, max(0.0, credit.hurt - credit.helped))

@@ -9,7 +9,7 @@ one that ends with "put (goal) elsewhere" is alone with that.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from ...graph import Record, View
@@ -21,7 +21,7 @@ from .plan import Act, Plan
 GOAL, ELSEWHERE = "(goal)", "elsewhere"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Trajectory:
     """A trial as the jury reads it.
 
@@ -29,21 +29,25 @@ class Trajectory:
         record: Its QUERY record.
         goal: Stems of the goal's words, without kinds of things.
         plan: What it did, the goal's things taken out; its aim is how it ended.
+        source: Whose vote it is: of who wrote it, whatever it says that it was taken from.
+        won: Whether it is told as a success.
+        hurt: How many more teams that acted on it failed than not.
     """
 
     record: Record
     goal: frozenset[str]
     plan: Plan
+    source: str = field(init=False)
+    won: bool = field(init=False)
+    hurt: float = field(init=False)
 
-    @property
-    def source(self) -> str:
-        """Whose vote it is: of who wrote it, whatever it says that it was taken from."""
-        return self.record.provenance.source
-
-    @property
-    def won(self) -> bool:
-        """Whether it is told as a success."""
-        return bool(self.record.outcome is not None and self.record.outcome.succeeded)
+    def __post_init__(self) -> None:
+        """Look up what the jury asks for again and again."""
+        record = self.record
+        credit = record.total_credit()
+        self.source = record.provenance.source
+        self.won = bool(record.outcome is not None and record.outcome.succeeded)
+        self.hurt = max(0.0, credit.hurt - credit.helped)
 
 
 def trajectory_plan(record: Record, actions: Sequence[str]) -> Plan | None:
@@ -111,25 +115,40 @@ def of_rule(record: Record) -> Trajectory | None:
     return Trajectory(record, goal, Plan(frozenset(acts), acts[-1]))
 
 
+_READ: dict[str, tuple[Record, Trajectory | None]] = {}
+_LARGEST = 8192
+"""Records of which is kept what they were read as, at most."""
+
+
 async def read(view: View, records: Sequence[Record]) -> dict[str, Trajectory]:
     """The trajectories among records, by id."""
-    known = {}
+    known: dict[str, Trajectory | None] = {}
     bare = []
     for record in records:
         if not record.summary:
             bare.append(record)
-        elif (found := _condensed(record.text, record.summary)) is not None:
-            known[record.id] = Trajectory(record, *found)
+            continue
+        # Stores give the same object as long as nothing of a record changes.
+        same, one = _READ.get(record.id, (None, None))
+        known[record.id] = one if same is record else _keep(record)
     if bare:
         walk = await view.walk([record.id for record in bare], [steps_hop()])
         steps = group_steps(walk.records)
         for record in bare:
             told = steps.get(record.id, ())
             actions = tuple(action for step in told if (action := action_of(step)))
-            plan = trajectory_plan(record, actions)
-            if plan is not None:
+            if (plan := trajectory_plan(record, actions)) is not None:
                 known[record.id] = Trajectory(record, goal_stems(record.text, actions), plan)
-    return {record.id: known[record.id] for record in records if record.id in known}
+    return {record.id: one for record in records if (one := known.get(record.id)) is not None}
+
+
+def _keep(record: Record) -> Trajectory | None:
+    found = _condensed(record.text, record.summary)
+    one = None if found is None else Trajectory(record, *found)
+    if len(_READ) >= _LARGEST:
+        _READ.clear()
+    _READ[record.id] = (record, one)
+    return one
 
 
 @lru_cache(maxsize=8192)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import cast
 
 import pytest
 
-from triforium.graph import Outcome, Provenance, Record, SourceCounts, Tier
+from triforium.graph import Credit, Outcome, Provenance, Record, SourceCounts, Tier, View
 from triforium.memory.guard.electorate import Electorate
 from triforium.memory.guard.interface import Verdict
 from triforium.memory.guard.plan import Act
@@ -14,6 +16,7 @@ from triforium.memory.guard.trajectories import (
     Trajectory,
     goal_stems,
     of_rule,
+    read,
     trajectory_plan,
 )
 from triforium.memory.guard.trust import weight
@@ -149,6 +152,24 @@ def rule(last: list[object]) -> Record:
     steps = [["pick up _ from _", [1, 0, ""], [0, 0, ""]], last]
     data = {"form": "plan", "data": {"goal": "put a washed (1) on a (2)", "steps": steps}}
     return Record(id="r", tier=Tier.INSIGHT, kind="rule", text="To put", scope="t", data=data)
+
+
+class Nothing:
+    """A View that nobody asks anything."""
+
+
+async def test_what_is_read_is_kept_until_the_record_changes() -> None:
+    view = cast(View, Nothing())
+    first = replace(told("ann", RIGHT, id_="x").record, summary="\n".join(RIGHT))
+    (one,) = (await read(view, [first])).values()
+    assert (one.source, one.won, one.hurt) == ("ann", True, 0.0)
+    assert (await read(view, [first]))["x"] is one
+    hurt = replace(first, credit={"solver": Credit(uses=3.0, helped=1.0, hurt=2.0)})
+    assert (await read(view, [hurt]))["x"].hurt == 1.0
+    other = replace(first, summary="\n".join(WRONG))
+    assert (await read(view, [other]))["x"].plan.aim == Act("put", "(goal)", "elsewhere")
+    assert (await read(view, [first]))["x"].plan.aim == Act("put", "(goal)", "(goal)")
+    assert await read(view, [replace(first, id="y", summary="DELETE FROM orders")]) == {}
 
 
 def test_plans_are_judged_like_trials_and_an_open_end_is_elsewhere() -> None:
