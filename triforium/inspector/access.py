@@ -80,7 +80,7 @@ class Tokens:
         if not grants or min(map(len, grants)) < LEAST_TOKEN:
             raise InvalidInput(
                 f"A token of the inspector has at least {LEAST_TOKEN} characters. Make one with "
-                "`python -c 'import secrets; print(secrets.token_urlsafe())'`."
+                "`python -c 'import secrets; print(secrets.token_hex())'`."
             )
         self._grants = {_digest(token): grant for token, grant in grants.items()}
 
