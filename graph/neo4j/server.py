@@ -110,10 +110,6 @@ def from_environment() -> Credentials | None:
     return (name, password) if password else None
 
 
-class AlreadyThere(StoreError):
-    """What should be made for the first time is there; nothing was written."""
-
-
 class Server:
     """A driver for one database, with errors in our own words.
 
@@ -305,8 +301,6 @@ class Server:
                 f"{self._patience:g} s. Try again.",
                 url=str(self.address),
             )
-        if isinstance(error, exceptions.ConstraintError):
-            return AlreadyThere(f"The Neo4j server at {self.address}: {_message(error)}.")
         if "Statement.ArgumentError" in code or "IndexEntry" in str(error):
             return InvalidInput(f"The server cannot keep this value: {_message(error)}.")
         return StoreError(

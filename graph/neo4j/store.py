@@ -25,14 +25,7 @@ from ..stored import entry_of, receipt_of
 from . import cypher, dump
 from .known import Known
 from .schema import create_or_check, make_vector_indexes
-from .server import (
-    RETRY_SECONDS,
-    AlreadyThere,
-    Credentials,
-    Server,
-    from_environment,
-    parse,
-)
+from .server import RETRY_SECONDS, Credentials, Server, from_environment, parse
 from .view import Lens, Neo4jView
 from .write import Answer, Request, apply_group
 
@@ -175,14 +168,9 @@ class Neo4jStore:
 
     async def _apply(self, requests: Sequence[Request]) -> list[Answer]:
         await self._settle_vectors(requests)
-        try:
-            answers, embedder = await self._server.transaction(
-                lambda transaction: apply_group(transaction, requests, self._clock)
-            )
-        except AlreadyThere:
-            answers, embedder = await self._server.transaction(
-                lambda transaction: apply_group(transaction, requests, self._clock, doubtful=True)
-            )
+        answers, embedder = await self._server.transaction(
+            lambda transaction: apply_group(transaction, requests, self._clock)
+        )
         self._embedder = embedder
         return answers
 

@@ -84,27 +84,20 @@ async def apply_group(
     transaction: neo4j.AsyncManagedTransaction,
     requests: Sequence[Request],
     clock: Any,
-    *,
-    doubtful: bool = False,
 ) -> tuple[list[Answer], str]:
     """Apply changesets in one transaction, each all or nothing; returns answers and embedder.
-
-    Records are nearly always added once. So they are not looked up first, unless `doubtful`; if one
-    is there already, the server refuses its id.
 
     Args:
         transaction: Of the driver; it commits after this returns.
         requests: In order, prepared.
         clock: Gives the time in UTC.
-        doubtful: Some of the records that are added may be there already.
     """
     answers: list[Answer] = []
     while True:
         # Once where nothing concerns what is in quarantine: what comes of that is worked out by the
         # graph as a changeset left it, before another one is written.
         left = requests[len(answers) :]
-        wanted = [needs(one.changeset) for one in left]
-        batch = _Batch(await _load(transaction, wanted, left, doubtful=doubtful))
+        batch = _Batch(await _load(transaction, [needs(one.changeset) for one in left], left))
         await batch.load_doubtful_links(transaction, left)
         for one in left:
             answers.append(batch.apply(one, clock))
@@ -122,14 +115,11 @@ async def _load(
     transaction: neo4j.AsyncManagedTransaction,
     wanted: Sequence[Needs],
     requests: Sequence[Request],
-    *,
-    doubtful: bool,
 ) -> Mapping[str, Any]:
-    new = set() if doubtful else _new_ids(requests)
     found = await transaction.run(
         cypher.LOCK_AND_LOAD,
         changesets=[one.changeset.id for one in requests],
-        records=sorted({id_ for one in wanted for id_ in one.records} - new),
+        records=sorted({id_ for one in wanted for id_ in one.records}),
         closing=sorted({id_ for one in wanted for id_ in one.closing}),
         links=_link_keys(wanted, requests),
         expiring=sorted({id_ for one in wanted for id_ in one.expiring}),
