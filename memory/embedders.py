@@ -43,7 +43,7 @@ class Embedder(Protocol):
         ...
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """Vectors of shape (len(texts), width). Blocks; see `embed_async`."""
+        """Vectors of shape (len(texts), width), of length one each. Blocks; see `embed_async`."""
         ...
 
     def count_tokens(self, text: str) -> int:

@@ -88,7 +88,7 @@ class VectorIndex:
         self._matrix, self._numbers, self._groups = matrix, numbers, groups
 
     def score(self, queries: Vectors) -> Scored:
-        """The cosine of each query with every vector.
+        """The product of each query with every vector: the cosine, as both have the length one.
 
         Args:
             queries: Shape (n, width).

@@ -9,7 +9,7 @@ one that ends with "put (goal) elsewhere" is alone with that.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 
 from ...graph import Record, View
@@ -21,9 +21,9 @@ from .plan import Act, Plan
 GOAL, ELSEWHERE = "(goal)", "elsewhere"
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class Trajectory:
-    """A trial as the jury reads it.
+    """A trial as the jury reads it. What it asks for again and again is looked up once.
 
     Attributes:
         record: Its QUERY record.
@@ -37,17 +37,22 @@ class Trajectory:
     record: Record
     goal: frozenset[str]
     plan: Plan
-    source: str = field(init=False)
-    won: bool = field(init=False)
-    hurt: float = field(init=False)
+    source: str
+    won: bool
+    hurt: float
 
-    def __post_init__(self) -> None:
-        """Look up what the jury asks for again and again."""
-        record = self.record
+    @classmethod
+    def of(cls, record: Record, goal: frozenset[str], plan: Plan) -> Trajectory:
+        """A record as a trajectory, whose goal and plan were read from it."""
         credit = record.total_credit()
-        self.source = record.provenance.source
-        self.won = bool(record.outcome is not None and record.outcome.succeeded)
-        self.hurt = max(0.0, credit.hurt - credit.helped)
+        return cls(
+            record,
+            goal,
+            plan,
+            source=record.provenance.source,
+            won=bool(record.outcome is not None and record.outcome.succeeded),
+            hurt=max(0.0, credit.hurt - credit.helped),
+        )
 
 
 def trajectory_plan(record: Record, actions: Sequence[str]) -> Plan | None:
@@ -112,7 +117,7 @@ def of_rule(record: Record) -> Trajectory | None:
     if not acts:
         return None
     goal = frozenset(stem(word) for word in words(str(data.get("goal", ""))))
-    return Trajectory(record, goal, Plan(frozenset(acts), acts[-1]))
+    return Trajectory.of(record, goal, Plan(frozenset(acts), acts[-1]))
 
 
 _READ: dict[str, tuple[Record, Trajectory | None]] = {}
@@ -137,26 +142,21 @@ async def read(view: View, records: Sequence[Record]) -> dict[str, Trajectory]:
         for record in bare:
             told = steps.get(record.id, ())
             actions = tuple(action for step in told if (action := action_of(step)))
-            if (plan := trajectory_plan(record, actions)) is not None:
-                known[record.id] = Trajectory(record, goal_stems(record.text, actions), plan)
+            known[record.id] = _read(record, actions)
     return {record.id: one for record in records if (one := known.get(record.id)) is not None}
 
 
 def _keep(record: Record) -> Trajectory | None:
-    found = _condensed(record.text, record.summary)
-    one = None if found is None else Trajectory(record, *found)
     if len(_READ) >= _LARGEST:
         _READ.clear()
+    one = _read(record, tuple(record.summary.split("\n")))
     _READ[record.id] = (record, one)
     return one
 
 
-@lru_cache(maxsize=8192)
-def _condensed(task: str, summary: str) -> tuple[frozenset[str], Plan] | None:
-    """The goal and the plan of a trial whose summary tells its actions; None of others."""
-    actions = tuple(summary.split("\n"))
-    plan = _plan(task, actions)
-    return None if plan is None else (goal_stems(task, actions), plan)
+def _read(record: Record, actions: tuple[str, ...]) -> Trajectory | None:
+    plan = trajectory_plan(record, actions)
+    return None if plan is None else Trajectory.of(record, goal_stems(record.text, actions), plan)
 
 
 @lru_cache(maxsize=8192)

@@ -37,7 +37,7 @@ def told(source: str, actions: Sequence[str], *, task: str = "put a washed fork 
     )
     plan = trajectory_plan(record, actions)
     assert plan is not None
-    return Trajectory(record, goal_stems(task, tuple(actions)), plan)
+    return Trajectory.of(record, goal_stems(task, tuple(actions)), plan)
 
 
 def verdict(
