@@ -4,9 +4,11 @@
     triforium bench memory-ops --store neo4j://127.0.0.1:17687 --records 100000
     python benchmarks/neo4j_parts.py --store neo4j://127.0.0.1:17687
 
-A part of a recall is the time between a question to the server and its answer, as the event loop
-sees it; the rest of the recall is Python. Commits differ in what the server has to index: thirty
-steps have neither words nor vectors, a task has words, with an embedder a vector as well.
+Recalls are timed of a process that keeps trials and insights in memory, and of one that keeps
+nothing and puts each search and walk to the server. A part of a recall is the time between a
+question to the server and its answer, as the event loop sees it; the rest of the recall is Python.
+Commits differ in what the server has to index: thirty steps have neither words nor vectors, a task
+has words, with an embedder a vector as well.
 """
 
 from __future__ import annotations
@@ -30,13 +32,15 @@ from triforium.workflows.memory_ops import SCOPE, SOURCE
 from triforium.workflows.memory_ops_data import Grown, Mix
 
 STEPS = 30
-WARM_UP = 100
+WARM_UP = 300
 
 
 def part_of(query: str) -> str:
     """What a query of a recall is for."""
     if "queryNodes" in query:
         return "search"
+    if "$since" in query:
+        return "head, and what changed since"
     if "$seeds" in query:
         return "walk"
     if query.startswith("UNWIND $ids"):
@@ -76,7 +80,7 @@ def show(name: str, taken: Sequence[float]) -> None:
 
 
 async def recalls(store: Neo4jStore, embedder: Embedder, tasks: Sequence[str]) -> None:
-    """Time whole recalls and their parts, and searches without one channel."""
+    """Time whole recalls and their parts."""
     memory = Memory(store, scope=SCOPE, source=SOURCE, embedder=embedder)
     for task in tasks[:WARM_UP]:
         await memory.recall(task)
@@ -89,6 +93,11 @@ async def recalls(store: Neo4jStore, embedder: Embedder, tasks: Sequence[str]) -
     show("recall", whole)
     for name, taken in timed.taken.items():
         show(f"  {name}", taken)
+
+
+async def searches(store: Neo4jStore, embedder: Embedder, tasks: Sequence[str]) -> None:
+    """Time searches of the server, also without one channel."""
+    memory = Memory(store, scope=SCOPE, source=SOURCE, embedder=embedder)
     view = await memory.view()
     for name, words, meaning in (
         ("search by words and meaning", True, True),
@@ -112,7 +121,7 @@ async def commits(store: Neo4jStore, embedder: Embedder, count: int) -> None:
         ("the same with its vector", True, True),
     ):
         taken = []
-        for _ in range(WARM_UP // 4 + count):
+        for _ in range(WARM_UP // 12 + count):
             ops: list[Op] = [Add(_record(Tier.INTERACTION)) for _ in range(STEPS)]
             vectors = {}
             if task:
@@ -142,14 +151,18 @@ async def main(url: str, count: int, seed: int) -> None:
     embedder = get_embedder("wordllama")
     assert embedder is not None
     embedder.embed(["warm"])
-    store = await open_neo4j(url)
+    store, plain = await open_neo4j(url), await open_neo4j(url, kept=0)
     try:
         held = sum((await store.statistics(SCOPE)).records.values())
         print(f"{held:,} records in {store.url}")
         tasks = Grown(Mix.of(100_000), seed, SCOPE).unseen(WARM_UP + count, "parts")
-        await recalls(store, embedder, tasks)
+        for name, one in (("trials and insights kept in memory", store), ("nothing kept", plain)):
+            print(name)
+            await recalls(one, embedder, tasks)
+        await searches(plain, embedder, tasks)
         await commits(store, embedder, count)
     finally:
+        await plain.close()
         await store.close()
 
 

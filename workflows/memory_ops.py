@@ -45,8 +45,8 @@ PACE = 0.05
 """Seconds from one trial of the writer to the next, if the store keeps up."""
 OPENINGS = 7
 WARM_UP = {"sqlite": 50}
-WARM_UP_SERVER = 300
-"""A Java virtual machine compiles what it runs often only after some hundred calls."""
+WARM_UP_SERVER = 1_500
+"""A Java virtual machine compiles what it runs often only after many calls, and beside them."""
 COMMITS_PER_WARM_UP = 5
 """Calls of the warm-up for each commit of it: they are much larger."""
 _LONG = 1_000_000_000

@@ -54,7 +54,8 @@ INDEXES = (
     "CREATE INDEX triforium_receipt_trial IF NOT EXISTS FOR (t:Receipt) ON (t.trial)",
     f"CREATE FULLTEXT INDEX {TEXT_INDEX} IF NOT EXISTS FOR (r:Query|Insight) "
     "ON EACH [r.body, r.scope, r.tier, r.status] "
-    "OPTIONS {indexConfig: {`fulltext.analyzer`: 'whitespace'}}",
+    "OPTIONS {indexConfig: {`fulltext.analyzer`: 'whitespace', "
+    "`fulltext.eventually_consistent`: true}}",
 )
 
 
@@ -63,7 +64,8 @@ def vector_index(tier: Tier, width: int) -> str:
     return (
         f"CREATE VECTOR INDEX {VECTOR_INDEXES[tier]} IF NOT EXISTS FOR (r:{LABELS[tier]}) "
         "ON r.vector OPTIONS {indexConfig: {`vector.dimensions`: "
-        f"{int(width)}, `vector.similarity_function`: 'cosine'}}}}"
+        f"{int(width)}, `vector.similarity_function`: 'cosine', "
+        "`vector.quantization.enabled`: false}}"
     )
 
 
@@ -101,7 +103,7 @@ COLUMNS = (
     "r.id, r.tier, r.kind, r.text, r.scope, r.task_key, r.source, r.role, r.agent, r.run, r.trial, "
     "r.step, r.data, r.valid_from, r.valid_to, r.keys, r.confidence, r.cluster, r.summary, "
     "r.added, r.expired, r.created_at, r.revision, r.status, r.outcome_data, r.support, r.refuted, "
-    "r.credit, r.taint, r.n, r.hold, r.touched"
+    "r.credit, r.taint, r.n, r.hold, r.touched, r.visible_from"
 )
 STATE = "[r.id, r.touched]"
 """What of a record r tells a reader whether the record he has is as it was left last."""
@@ -224,6 +226,69 @@ LACKING = (
 """Records, with their vectors, of which a search or a walk has just given the state."""
 
 
+KEPT = """
+MATCH (h:Head {name: 'triforium'}) WITH h.position - 1 AS position, h.embedder AS embedder
+OPTIONAL MATCH (c:Changeset {position: position})
+WITH coalesce(c.position, 0) AS position, coalesce(c.created_at, '') AS moment, embedder
+CALL () {
+    UNWIND $scopes AS scope MATCH (r:Query) WHERE r.scope = scope AND r.added >= 0
+    WITH r LIMIT $most RETURN collect([r.added, r.n, r.id]) AS trials
+}
+CALL () {
+    UNWIND $scopes AS scope MATCH (r:Insight) WHERE r.scope = scope AND r.added >= 0
+    WITH r LIMIT $most RETURN collect([r.added, r.n, r.id]) AS insights
+}
+RETURN position, moment, embedder, trials + insights AS ids
+"""
+"""What a replica begins with. Of the last changeset the indexes may not have everything yet."""
+LINKS = (
+    f"UNWIND $ids AS id MATCH (r:Record {{id: id}})-[l]->(a:Record) WHERE {SCOPE} "
+    "AND a.scope IN $scopes AND a.tier <> 'interaction' "
+    "RETURN collect([r.id, a.id, type(l), l.via, l.weight, l.added, l.expired]) AS links"
+)
+FOLLOW = f"""
+MATCH (h:Head {{name: 'triforium'}})
+WITH h.position AS position, h.embedder AS embedder, h.width AS width,
+    h.importing AS importing, h.quarantine AS quarantine
+CALL (position) {{
+    MATCH (c:Changeset) WHERE $since <= c.position AND c.position <= position
+    WITH c ORDER BY c.position LIMIT $most
+    WITH c, CASE WHEN c.position = $since THEN [] ELSE c.touched END AS touched
+    RETURN collect([c.position, c.created_at, touched IS NOT NULL, size(touched) =
+            COUNT {{ UNWIND touched AS id MATCH (r:Record {{id: id}}) }}, touched,
+        CASE WHEN c.position = $since THEN [] ELSE coalesce(c.joined, []) END]) AS changes
+}}
+CALL (changes) {{
+    UNWIND changes AS one UNWIND one[4] AS id WITH DISTINCT id
+    MATCH (r:Record {{id: id}}) WHERE {SCOPE}
+    RETURN collect(CASE r.tier WHEN 'interaction' THEN COLLECT {{
+            MATCH (r)--(q:Record) WHERE q.scope IN $scopes AND q.tier <> 'interaction' RETURN q.id
+        }} ELSE [r.id] END) AS touched,
+        collect(CASE r.tier WHEN 'interaction' THEN null ELSE [[{COLUMNS}], r.vector] END)
+        AS records
+}}
+CALL (changes) {{
+    UNWIND changes AS one UNWIND range(0, size(one[5]) - 1, 2) AS at
+    WITH DISTINCT one[5][at] AS src, one[5][at + 1] AS dst
+    MATCH (a:Record {{id: src}}) WHERE a.scope IN $scopes
+    MATCH (r:Record {{id: dst}}) WHERE {SCOPE}
+    MATCH (a)-[l]->(r)
+    RETURN collect([src, dst, type(l), l.via, l.weight, l.added, l.expired]) AS links
+}}
+RETURN position, embedder, width, importing, quarantine,
+    [one IN changes | one[..4]] AS changes, touched, records, links
+"""
+"""The head, and what a replica of some scopes has to take over since a position.
+
+The head stands first and is read first, so that what comes after it is never older.
+"""
+SUPPORTS_LEFT = (
+    f"UNWIND $ids AS id MATCH (r:Record {{id: id}}) WHERE {SCOPE} "
+    f"RETURN collect([r.id, COUNT {{ {_LEFT} }}]) AS supports"
+)
+"""How many independent supports tainted records have left."""
+
+
 def recent(tiers: Sequence[Tier], where: Filter, *, historic: bool, quarantine: bool) -> str:
     """The last added of each tier and scope, newest first."""
     limit = "" if historic else " LIMIT $k"
@@ -301,6 +366,8 @@ def walk(hops: Sequence[Hop], *, historic: bool, quarantine: bool) -> str:
 
 # --- search ---------------------------------------------------------------------------------------
 
+_WRITTEN = "CALL db.index.fulltext.awaitEventuallyConsistentIndexRefresh()"
+"""Commits do not wait for the index of words; a search by words does, for all that was written."""
 _STATISTICS = (
     "CALL () { UNWIND $scopes AS scope UNWIND $tiers AS tier "
     "MATCH (t:Totals {scope: scope, tier: tier}) "
@@ -331,7 +398,7 @@ def search(
             index of words give everything.
         quarantine: Whether anything ever was in quarantine.
     """
-    parts = [_STATISTICS]
+    parts = [_WRITTEN] * lexical + [_STATISTICS]
     for number, (tier, where) in enumerate(filters):
         own = condition(f"f{number}", where, historic=False, quarantine=quarantine)
         passing = f"{SEEN} AND r.tier = $tier{number} AND {own}"
@@ -507,6 +574,7 @@ RETURN collect(DISTINCT root) AS roots
 RELEASE = """
 UNWIND $roots AS root MATCH (x:Taint {root: root})-[:TAINTS]->(r:Record) WHERE x.expired IS NULL
 SET x.expired = $position, r.taint = [one IN r.taint WHERE one <> root], r.touched = $now
+RETURN collect(DISTINCT r.id) AS ids
 """
 PLACE = (
     "MATCH (r:Record {id: $root}) WHERE r.status = 'quarantined' AND r.expired IS NULL "
@@ -544,6 +612,11 @@ CALL () {
 }
 RETURN 1 AS done
 """
+TOUCH = (
+    "MATCH (c:Changeset {position: $position}) SET c.touched = c.touched + $ids "
+    "RETURN c.position AS position"
+)
+"""Adds to what a changeset touched; where that is not known it stays so."""
 SOURCES = (
     "MATCH (s:Source) WHERE s.name IN $names AND s.scope IN $scopes "
     "RETURN collect([s.name, s.counts]) AS sources"

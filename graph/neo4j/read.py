@@ -17,7 +17,9 @@ from ..store import Filter, Hop, Walk, passes_then
 
 _NO_DATA: Mapping[str, Any] = MappingProxyType({})
 _TYPES = {type_.value: type_ for type_ in LinkType}
-_AMOUNT = 32
+VISIBLE_FROM = 32
+"""Which column of a record says from when everybody sees it."""
+_AMOUNT = 33
 """Columns of a record; after them, for the past, what rebuilds it."""
 
 

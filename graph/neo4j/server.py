@@ -171,15 +171,28 @@ class Server:
         self, query: str, parameters: Mapping[str, Any], *, writing: bool
     ) -> list[Mapping[str, Any]]:
         import neo4j
+        import neo4j.exceptions
+
+        asked = neo4j.Query(query, timeout=self._patience)
+        mode = neo4j.WRITE_ACCESS if writing else neo4j.READ_ACCESS
 
         async def work() -> list[Mapping[str, Any]]:
-            found = await self._driver.execute_query(
-                neo4j.Query(query, timeout=self._patience),
+            # A transaction that the server begins and ends itself saves two messages of four. The
+            # driver does not try it again, so what may pass is tried again as a managed one.
+            try:
+                async with self._session(mode) as session:
+                    found = await session.run(asked, dict(parameters))
+                    return [row async for row in found]
+            except (neo4j.exceptions.Neo4jError, neo4j.exceptions.DriverError) as error:
+                if not error.is_retryable():
+                    raise
+            again = await self._driver.execute_query(
+                asked,
                 dict(parameters),
                 routing_=neo4j.RoutingControl.WRITE if writing else neo4j.RoutingControl.READ,
                 database_=self.address.database or None,
             )
-            return list(found.records)
+            return list(again.records)
 
         return await self._guarded(work)
 
@@ -230,9 +243,10 @@ class Server:
 
         return await self._guarded(work)
 
-    def _session(self) -> neo4j.AsyncSession:
+    def _session(self, mode: str = "WRITE") -> neo4j.AsyncSession:
         return self._driver.session(
             database=self.address.database or None,
+            default_access_mode=mode,
             bookmark_manager=self._driver.execute_query_bookmark_manager,
         )
 

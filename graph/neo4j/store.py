@@ -24,6 +24,7 @@ from ..store import Applied, JournalEntry, Statistics, StoredEffect, StoredRecei
 from ..stored import entry_of, receipt_of
 from . import cypher, dump
 from .known import Known
+from .replica import LARGEST, Replicas
 from .schema import create_or_check, make_vector_indexes
 from .server import RETRY_SECONDS, Credentials, Server, from_environment, parse
 from .view import Lens, Neo4jView
@@ -46,6 +47,7 @@ async def open_neo4j(
     credentials: Credentials | None = None,
     clock: Clock = _now,
     patience: float = RETRY_SECONDS,
+    kept: int = LARGEST,
 ) -> Neo4jStore:
     """Open the store in a database of a Neo4j server, or make it in an empty database.
 
@@ -55,6 +57,8 @@ async def open_neo4j(
             or NEO4J_PASSWORD_FILE if None.
         clock: Gives the time in UTC.
         patience: Seconds that a transaction is retried, and may take.
+        kept: So many trials and insights of a scope are kept in memory at most; of a scope with
+            more each search and walk is a question to the server. 0 for none.
 
     Raises:
         InvalidURL: The URL is of another form, or holds credentials.
@@ -70,7 +74,7 @@ async def open_neo4j(
     except BaseException:
         await server.close()
         raise
-    return Neo4jStore(server, head.embedder, head.width, clock)
+    return Neo4jStore(server, head.embedder, head.width, clock, kept=kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +86,12 @@ class _Waiting:
 class Neo4jStore:
     """A `Store` in one Neo4j database. Made by `open_neo4j`; belongs to one event loop."""
 
-    def __init__(self, server: Server, embedder: str, width: int, clock: Clock) -> None:
+    def __init__(
+        self, server: Server, embedder: str, width: int, clock: Clock, *, kept: int = LARGEST
+    ) -> None:
         self._server = server
         self._known = Known()
+        self._replicas = Replicas(server, kept)
         self._embedder = embedder
         self._width = width
         self._clock = clock
@@ -172,6 +179,7 @@ class Neo4jStore:
             lambda transaction: apply_group(transaction, requests, self._clock)
         )
         self._embedder = embedder
+        self._replicas.written += 1
         return answers
 
     async def _settle_vectors(self, requests: Sequence[Request]) -> None:
@@ -258,19 +266,29 @@ class Neo4jStore:
         scopes = visible_scopes(scope)
         moment = stamp(at) if isinstance(at, datetime) else ""
         self._check_open()
-        row = await self._server.read(cypher.view(at_a_time=bool(moment)), moment=moment)
+        replica = self._replicas.of(scopes) if at is None else None
+        caught_up: int | None = None
+        if replica is not None:
+            row, caught_up = await self._replicas.follow(replica)
+        else:
+            row = await self._server.read(cypher.view(at_a_time=bool(moment)), moment=moment)
         if not row:
             raise StoreError("The database is no store any more: its head is gone.")
         if row["importing"]:
             raise unfinished()
         self._embedder, self._width = row["embedder"], row["width"]
         present = position = row["position"]
+        if caught_up is None:
+            replica = None
+        else:
+            # Before the head's while a transaction can be seen in part.
+            present = position = caught_up
         if moment:
             position = row["then"][0] if row["then"] else 0
         elif at is not None and not isinstance(at, datetime):
             position = min(max(int(at), 0), present)
         lens = Lens(scopes, position, run, position < present, self._width, bool(row["quarantine"]))
-        return Neo4jView(self._server, self._known, scope, lens)
+        return Neo4jView(self._server, self._known, self._replicas, scope, lens, replica)
 
     async def receipts(
         self,
@@ -404,4 +422,5 @@ class Neo4jStore:
             self._jobs.put_nowait(None)
             with suppress(asyncio.CancelledError):
                 await self._writer
+        await self._replicas.close()
         await self._server.close()

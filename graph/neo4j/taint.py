@@ -33,12 +33,14 @@ async def update_taint(transaction: neo4j.AsyncManagedTransaction, writes: Write
             await run.spread(root, descendant)
     for root in writes.held:
         await run.recount(root)
+    await run.note()
 
 
 class _Run:
     def __init__(self, transaction: neo4j.AsyncManagedTransaction, writes: Writes) -> None:
         self._transaction = transaction
         self._place = {"position": writes.position, "now": writes.now}
+        self._touched: set[str] = set()
 
     async def do(self, query: str, **parameters: Any) -> Any:
         """The only row that a query gives, or None."""
@@ -46,7 +48,8 @@ class _Run:
 
     async def release(self, roots: Sequence[str]) -> None:
         """Take away the taint of some roots."""
-        await self.do(cypher.RELEASE, roots=roots, **self._place)
+        found = await self.do(cypher.RELEASE, roots=roots, **self._place)
+        self._touched.update(found["ids"])
 
     async def roots(self, ancestors: Sequence[str]) -> list[str]:
         """The roots whose taint some records pass on."""
@@ -86,6 +89,7 @@ class _Run:
 
     async def _write(self, root: str, new: set[str], gone: set[str]) -> None:
         if new or gone:
+            self._touched |= new | gone
             await self.do(
                 cypher.TAINT,
                 root=root,
@@ -93,3 +97,9 @@ class _Run:
                 gone=sorted(gone),
                 **self._place,
             )
+
+    async def note(self) -> None:
+        """Say beside the changeset what was touched beyond it, for those that keep records."""
+        if self._touched:
+            ids = sorted(self._touched)
+            await self.do(cypher.TOUCH, ids=ids, position=self._place["position"])

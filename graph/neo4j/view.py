@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ..cosines import cosines
 from ..records import Record, Tier
+from ..replica import Present, Query, search
 from ..store import (
     SEARCHABLE,
     Candidates,
@@ -37,8 +39,11 @@ from .read import (
     walk_parameters,
     walk_then,
 )
+from .replica import Replicas, ServerReplica, Step
 from .server import Server
+from .walk import follow
 
+Result = TypeVar("Result")
 WORDS = 64
 """Distinct words of a text that are looked up at most, the longest ones."""
 OVER = 2
@@ -83,11 +88,21 @@ class Lens:
 class Neo4jView:
     """A `View` of a `Neo4jStore`."""
 
-    def __init__(self, server: Server, known: Known, scope: str, lens: Lens) -> None:
+    def __init__(
+        self,
+        server: Server,
+        known: Known,
+        replicas: Replicas,
+        scope: str,
+        lens: Lens,
+        replica: ServerReplica | None,
+    ) -> None:
         self._server = server
         self._known = known
+        self._replicas = replicas
         self._scope = scope
         self._lens = lens
+        self._replica = replica
 
     @property
     def scope(self) -> str:
@@ -140,8 +155,13 @@ class Neo4jView:
         return tuple(found[::-1][:k])
 
     async def walk(self, seeds: Sequence[str], hops: Sequence[Hop]) -> Walk:
-        """Follow links from the seeds, level by level, in one statement."""
+        """Follow links from the seeds, level by level: what is kept, then in one statement."""
         wanted = [id_ for id_ in seeds if _is_text(id_)]
+        replica = await self._kept()
+        if replica is not None:
+            walked = await self._walk_kept(replica, wanted, hops)
+            if walked is not None:
+                return walked
         text = cypher.walk(hops, **self._lens.switches())
         values = {
             **self._lens.parameters(),
@@ -171,11 +191,98 @@ class Neo4jView:
         query = _Query.of(texts, self._comparable(vectors), tiers & SEARCHABLE, k, where)
         if not query.tiers:
             return Candidates((), {})
+        replica = await self._kept(load=True)
+        if replica is not None:
+            asked = Query(texts=texts, vectors=vectors, tiers=tiers, k=k, where=where)
+            return await self._run(replica, lambda present: search(present, replica.index, asked))
         if self._lens.historic:
             return await self._search_past(query)
         found, entries = await self._candidates(query)
         hits = _hits(list(entries.values()), query.vectors)
         return Candidates(tuple(hits), query.statistics(found))
+
+    async def _kept(self, *, load: bool = False) -> ServerReplica | None:
+        """What is kept in memory of the scopes, as the server has it now; None for nothing.
+
+        Args:
+            load: Whether it may be read now: a search is worth that, since it looks at much of it.
+        """
+        if self._lens.historic:
+            return None
+        replica = self._replica or self._replicas.of(self._lens.scopes)
+        if replica is None and load:
+            replica = await self._replicas.load(self._lens.scopes)
+        if replica is not None and not await self._replicas.freshen(replica):
+            replica = None
+        self._replica = replica
+        return replica
+
+    async def _run(self, replica: ServerReplica, job: Callable[[Present], Result]) -> Result:
+        """Run a job on what is kept, beside the event loop.
+
+        How many supports a tainted record has left depends on steps too, which are not kept: it is
+        asked for the records of which the job wants to know it, then the job runs again.
+        """
+        left: dict[str, int] = {}
+        lens = self._lens
+
+        def work() -> tuple[Result, set[str]]:
+            lacking: set[str] = set()
+
+            def supports(number: int, record: Record) -> int:
+                if record.id not in left:
+                    lacking.add(record.id)
+                return left.get(record.id, 0)
+
+            with replica.lock:
+                present = Present(replica, replica.places, lens.position, lens.run, supports)
+                return job(present), lacking
+
+        while True:
+            result, lacking = await asyncio.to_thread(work)
+            if not lacking:
+                return result
+            found = await self._server.read(
+                cypher.SUPPORTS_LEFT, scopes=list(lens.scopes), ids=sorted(lacking)
+            )
+            left |= dict.fromkeys(lacking, 0) | dict(found["supports"])
+
+    async def _walk_kept(
+        self, replica: ServerReplica, seeds: Sequence[str], hops: Sequence[Hop]
+    ) -> Walk | None:
+        """A walk over what is kept, down to the steps; None if it goes on from steps."""
+        path = await self._run(replica, lambda present: follow(present, seeds, hops))
+        if path is None:
+            return None
+        steps: dict[tuple[str, Hop], Sequence[Step]] = {}
+        lacking: dict[Hop, set[str]] = {}
+        for _, hop, trials in path.down:
+            for id_ in trials:
+                # Taken at once: what is kept may be forgotten while the rest is asked for.
+                found = replica.steps.of(id_, hop)
+                if found is None:
+                    lacking.setdefault(hop, set()).add(id_)
+                else:
+                    steps[id_, hop] = found
+        for hop, ids in lacking.items():
+            fresh = await self._steps(hop, sorted(ids))
+            for id_ in ids & path.closed:
+                replica.steps.keep(id_, hop, fresh[id_, hop], self._lens.position)
+            steps |= fresh
+        return path.with_steps(steps, replica.order, self._lens.position)
+
+    async def _steps(self, hop: Hop, trials: Sequence[str]) -> dict[tuple[str, Hop], list[Step]]:
+        """The steps of some trials, by one hop."""
+        text = cypher.walk([hop], **self._lens.switches())
+        values = self._lens.parameters() | walk_parameters(trials, [hop], historic=False)
+        found, entries = await self._with_records(text, values, _states_of_walk)
+        steps: dict[tuple[str, Hop], list[Step]] = {(id_, hop): [] for id_ in trials}
+        for near, rows in found["links"][0]:
+            for link in near_links([[(near, rows)]]):
+                far = link.dst if link.src == near else link.src
+                if far in entries:
+                    steps[near, hop].append((link, entries[far]))
+        return steps
 
     async def _candidates(self, query: _Query) -> tuple[Mapping[str, Any], dict[str, Entry]]:
         found, entries = await self._found(query, exact=False)

@@ -45,6 +45,8 @@ _RESERVED = frozenset(
     {"Record", "Query", "Insight", "Interaction", "Head", "Changeset", "Version", "Credit"}
     | {"Receipt", "Effect", "Term", "Totals", "Taint", "Source"}
 )
+_FOLLOWED = 2_000
+"""Of a changeset that touches more, those that keep records read everything again."""
 _LABEL = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 
 
@@ -368,7 +370,40 @@ class _Batch:
             "totals": [[*key, *deltas] for key, deltas in sorted(totals.items())],
             "sources": [[*key, list(map(float, sources[key]))] for key in sorted(sources)],
             "vectors": list(self._vectors.values()),
-            "journal": [_entry(one) for one in self.written],
+            "journal": [_entry(one) | self._touched(one) for one in self.written],
+        }
+
+    def _touched(self, writes: Writes) -> dict[str, list[str] | None]:
+        """What those have to read again that keep trials and insights in memory.
+
+        Records by id, and pairs of them, flat, between which a link began or ended. Steps are kept
+        by the trial they lead to, so a new step is a change of what its links lead to.
+        """
+        rows = self._state.rows
+        new = {row.id: row for one in self.written for row in one.added}
+
+        def tier(id_: str) -> Tier | None:
+            row = new.get(id_) or rows.get(id_)
+            return None if row is None else row.tier
+
+        touched = {row.id for row in writes.added if row.tier is not Tier.INTERACTION}
+        touched |= writes.changed.keys() | writes.evidence.keys()
+        touched |= {op.id for op in writes.credits}
+        touched |= self._vectors.keys() & writes.embeddable.keys()
+        joined: set[tuple[str, str]] = set()
+        for src, dst in {(link.src, link.dst) for link in writes.links} | {
+            (key[0], key[1]) for key in writes.expired_links
+        }:
+            if Tier.INTERACTION not in (tier(src), tier(dst)):
+                joined.add((src, dst))
+            # Of a record that is only now taken away, the other ends of its links are not known.
+            if None in (tier(src), tier(dst)) or (src, dst) not in joined:
+                touched |= {one for one in (src, dst) if tier(one) is not Tier.INTERACTION}
+        if len(touched) + len(joined) > _FOLLOWED:
+            return {"touched": None, "joined": None}
+        return {
+            "touched": sorted(touched),
+            "joined": [id_ for pair in sorted(joined) for id_ in pair],
         }
 
     def _links(self) -> tuple[list[list[Any]], list[list[Any]]]:

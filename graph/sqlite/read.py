@@ -12,6 +12,7 @@ from typing import Any
 
 from ..application import stamp
 from ..records import Credit, Link, LinkType, Outcome, Record, Status, Tier
+from ..replica.links import ADDED, EXPIRED, FAR, LINK, MADE, OUTWARD, TYPE, VIA, WEIGHT
 from ..store import INDEPENDENT, Filter, Hop, SourceCounts, Walk, counts_of, passes_then
 from .cache import RecordCache
 from .decode import COLUMNS, SOURCE, credits_of, decoded, hold_of, taint_of
@@ -381,10 +382,10 @@ class Reader:
             for number, rows in found.items():
                 near = records[number]
                 for row in rows:
-                    far = row[_FAR]
+                    far = row[FAR]
                     level.add(far)
-                    if row[_LINK] not in links:
-                        links[row[_LINK]] = _between(row, near, records[far])
+                    if row[LINK] not in links:
+                        links[row[LINK]] = _between(row, near, records[far])
             levels.append(level)
         reached = sorted(set().union(*levels))
         return Walk(
@@ -421,21 +422,21 @@ class Reader:
             sql, parameters = self._hop_sql(near, far, hop)
             for row in self.connection.execute(sql, (json.dumps(numbers), types, *parameters)):
                 found.setdefault(row[0], []).append(row)
-                if row[_FAR] not in records:
-                    missing.add(row[_FAR])
+                if row[FAR] not in records:
+                    missing.add(row[FAR])
         if missing:
             records |= self.select(
                 "r.n IN (SELECT value FROM json_each(?))", [json.dumps(sorted(missing))]
             )
         for number, rows in found.items():
-            chosen = [row for row in rows if self._arrives(row[_FAR], records, hop)]
+            chosen = [row for row in rows if self._arrives(row[FAR], records, hop)]
             if len(chosen) > hop.fan:
                 chosen.sort(
                     key=lambda row: (
-                        -row[_WEIGHT],
-                        -row[_ADDED],
-                        records[row[_FAR]].id,
-                        row[_TYPE],
+                        -row[WEIGHT],
+                        -row[ADDED],
+                        records[row[FAR]].id,
+                        row[TYPE],
                     )
                 )
             found[number] = chosen[: hop.fan]
@@ -459,25 +460,21 @@ class Reader:
         )
 
 
-_LINK, _FAR, _OUTWARD, _TYPE, _VIA, _WEIGHT, _ADDED, _EXPIRED = range(1, 9)
-"""Columns of a row of a hop; the first is the record it leaves."""
-_MADE = 9
-"""Where a row that was kept in memory has its link, ready made."""
 _IN_ORDER = attrgetter("added", "src", "dst", "type", "via")
 _TYPES = {type_.value: type_ for type_ in LinkType}
 
 
 def _between(row: Sequence[Any], near: Record, far: Record) -> Link:
-    if len(row) > _MADE:
-        made: Link = row[_MADE]
+    if len(row) > MADE:
+        made: Link = row[MADE]
         return made
-    src, dst = (near.id, far.id) if row[_OUTWARD] else (far.id, near.id)
+    src, dst = (near.id, far.id) if row[OUTWARD] else (far.id, near.id)
     return Link(
         src=src,
         dst=dst,
-        type=_TYPES[row[_TYPE]],
-        via=row[_VIA],
-        weight=row[_WEIGHT],
-        added=row[_ADDED],
-        expired=row[_EXPIRED],
+        type=_TYPES[row[TYPE]],
+        via=row[VIA],
+        weight=row[WEIGHT],
+        added=row[ADDED],
+        expired=row[EXPIRED],
     )

@@ -6,43 +6,24 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import repeat
-
-import numpy as np
 
 from ..records import Record, Tier
-from ..store import SEARCHABLE, Candidates, Filter, Hit, TermStatistics, Vectors
-from ..text import index_terms, index_token, terms
+from ..replica import Query
+from ..replica import search as search_replica
+from ..replica.search import candidates, comparable, rarest
+from ..replica.vectors import Scored
+from ..store import Candidates, Filter, TermStatistics
+from ..text import index_terms, index_token
 from .present import PresentReader
 from .read import RANK, Reader
-from .vectors import Scored, VectorIndex, best
+from .replica import TableVectors
 
-RAREST = 8
-"""Terms of a query text that are looked up at most."""
 ENOUGH = 512
 """Once so many records may match, commoner terms are looked up only if too few remain."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Query:
-    """What a search asks for; see `View.search`."""
-
-    texts: Sequence[str]
-    vectors: Vectors | None
-    tiers: frozenset[Tier]
-    k: int
-    where: Filter | Mapping[Tier, Filter]
-
-    def of(self, tier: Tier) -> Filter:
-        """What the hits of a tier must satisfy."""
-        if isinstance(self.where, Filter):
-            return self.where
-        return self.where.get(tier, Filter())
-
-
 def search(
-    connection: sqlite3.Connection, reader: Reader, index: VectorIndex, query: Query
+    connection: sqlite3.Connection, reader: Reader, index: TableVectors, query: Query
 ) -> Candidates:
     """The candidates of every channel, ordered by id.
 
@@ -52,19 +33,19 @@ def search(
         index: The vectors of the store.
         query: What is asked for.
     """
-    tiers = sorted(query.tiers & SEARCHABLE)
-    wanted = {term for text in query.texts for term in terms(text)}
-    queries = _comparable(connection, index, query.vectors)
+    if query.vectors is not None and len(query.vectors):
+        index.refresh(connection)
+    if isinstance(reader, PresentReader):
+        return search_replica(reader.present, index, query)
+    wanted = query.wanted()
+    queries = comparable(index, query.vectors)
     scored = None if queries is None else index.score(queries)
     counted: dict[Tier, TermStatistics] = {}
     found: dict[int, Record] = {}
-    for tier in tiers:
+    for tier in query.chosen():
         counted[tier], records = _of_tier(connection, reader, query, scored, tier, wanted)
         found |= records
-    cosines = repeat(()) if queries is None else index.cosines(list(found), queries)
-    hits = [Hit(record, cosine) for record, cosine in zip(found.values(), cosines, strict=False)]
-    hits.sort(key=lambda hit: hit.record.id)
-    return Candidates(tuple(hits), counted)
+    return candidates(found, counted, index, queries)
 
 
 def _of_tier(
@@ -78,48 +59,26 @@ def _of_tier(
     """The term statistics of one tier, and its candidates by words and by vectors."""
     tiers, where = frozenset({tier}), query.of(tier)
     past = _Past(reader, tiers) if reader.lens.historic else None
-    kept = _Kept(reader, tier, wanted) if isinstance(reader, PresentReader) else None
     if past is not None:
         statistics = past.statistics(wanted)
-    elif kept is not None:
-        statistics = kept.statistics
     else:
         statistics = _statistics(connection, reader, tiers, wanted)
     found: dict[int, Record] = {}
     if not reader.lens.scopes:
         return statistics, found
     for text in query.texts:
-        rarest = _rarest(text, statistics)
-        if rarest and past is not None:
-            found |= past.lexical(rarest, query.k, where)
-        elif rarest and kept is not None:
-            found |= kept.lexical(rarest, query.k, where, found)
-        elif rarest:
-            few = _enough(rarest, statistics)
+        rare = rarest(text, statistics)
+        if rare and past is not None:
+            found |= past.lexical(rare, query.k, where)
+        elif rare:
+            few = _enough(rare, statistics)
             best = _lexical(reader, few, tiers, query.k, where)
-            if len(best) < query.k and len(few) < len(rarest):
-                best = _lexical(reader, rarest, tiers, query.k, where)
+            if len(best) < query.k and len(few) < len(rare):
+                best = _lexical(reader, rare, tiers, query.k, where)
             found |= best
     if scored is not None:
         found |= scored.nearest(reader.lens.scopes, tier, query.k, found, reader, where)
     return statistics, found
-
-
-def _comparable(
-    connection: sqlite3.Connection, index: VectorIndex, vectors: Vectors | None
-) -> Vectors | None:
-    if vectors is None or not len(vectors):
-        return None
-    index.refresh(connection)
-    if vectors.ndim != 2 or vectors.shape[1] != index.width:
-        return None
-    return np.ascontiguousarray(vectors, np.float32)
-
-
-def _rarest(text: str, statistics: TermStatistics) -> list[str]:
-    frequency = statistics.frequency
-    known = {term for term in terms(text) if frequency.get(term, 0) > 0}
-    return sorted(known, key=lambda term: (frequency[term], term))[:RAREST]
 
 
 def _enough(rarest: Sequence[str], statistics: TermStatistics) -> Sequence[str]:
@@ -185,31 +144,6 @@ def _lexical(
             tail_parameters=[k],
         )
     return {number: found[number] for number in [n for n in best if n in found][:k]}
-
-
-class _Kept:
-    """The records of one tier that are kept in memory."""
-
-    def __init__(self, reader: PresentReader, tier: Tier, wanted: set[str]) -> None:
-        words, scopes = reader.replica.words[tier], reader.lens.scopes
-        own = reader.own_open(frozenset({tier}))
-        self._reader = reader
-        self.statistics = words.statistics(scopes, wanted, own)
-        self._ranking = words.ranking(scopes, self.statistics)
-
-    def lexical(
-        self, rarest: Sequence[str], k: int, where: Filter, known: Mapping[int, Record]
-    ) -> dict[int, Record]:
-        """The k best by BM25 over the terms that can be seen and pass the filter.
-
-        Args:
-            rarest: The terms.
-            k: How many.
-            where: The filter.
-            known: Records that are known to pass.
-        """
-        numbers, scores = self._ranking.of(rarest)
-        return best(scores, numbers, min(k, len(numbers)), known, self._reader, where)
 
 
 class _Past:

@@ -32,7 +32,7 @@ from .dump import abandon_copy, add_rows, begin_copy, check_finished, dump_rows,
 from .engine import Clock, Engine, Transaction
 from .index import store_vectors
 from .read import Lens
-from .replica import LARGEST, Replica
+from .replica import LARGEST, TableReplica, TableVectors
 from .rows import (
     RECEIPT,
     embedder_of,
@@ -41,7 +41,6 @@ from .rows import (
     statistics_of,
 )
 from .schema import create_or_check, path_of
-from .vectors import VectorIndex
 from .view import SQLiteView
 from .write import already, load, scope_number, write
 
@@ -102,8 +101,8 @@ class SQLiteStore:
         self._url = url
         self._embedder = embedder
         self._folder = folder
-        self._vectors = VectorIndex()
-        self._replica = Replica(kept)
+        self._vectors = TableVectors()
+        self._replica = TableReplica(kept)
         self._cache = RecordCache()
 
     @property
@@ -390,7 +389,7 @@ class SQLiteStore:
         """Empty a store whose copy was not finished."""
         await self._engine.write(lambda job: abandon_copy(job.connection))
         self._cache.clear()
-        self._vectors = VectorIndex()
+        self._vectors = TableVectors()
         self._replica.forget()
 
 

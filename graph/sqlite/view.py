@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from ..records import Record, Tier
+from ..replica import Query
 from ..store import SEARCHABLE, Candidates, Filter, Hop, SourceCounts, Vectors, Walk
 from .cache import RecordCache
 from .engine import Engine
 from .present import PresentReader
 from .read import Lens, Reader
-from .replica import Replica
-from .search import Query, search
-from .vectors import VectorIndex
+from .replica import TableReplica, TableVectors
+from .search import search
 
 Result = TypeVar("Result")
 
@@ -25,9 +25,9 @@ class SQLiteView:
     def __init__(
         self,
         engine: Engine,
-        index: VectorIndex,
+        index: TableVectors,
         cache: RecordCache,
-        replica: Replica,
+        replica: TableReplica,
         scope: str,
         lens: Lens,
     ) -> None:

@@ -14,9 +14,9 @@ import pytest_asyncio
 
 import triforium.graph.sqlite
 from triforium.graph import Add, Changeset, Record, Tier
-from triforium.graph.sqlite import SQLiteStore, open_sqlite, vectors
-from triforium.graph.sqlite.present import PresentReader
-from triforium.graph.sqlite.replica import Entry, Words
+from triforium.graph.replica import Entry, Present, vectors
+from triforium.graph.replica.words import Words
+from triforium.graph.sqlite import SQLiteStore, open_sqlite
 from triforium.testing.isolation import PROBES, grow
 from triforium.testing.mutations import (
     Mutant,
@@ -155,7 +155,7 @@ async def test_every_condition_is_needed(grown: SQLiteStore, tap: Tap, tmp_path:
     assert not left, "\n\n".join(map(str, left))
 
 
-@pytest.mark.parametrize("part", ["_sees", "_of"])
+@pytest.mark.parametrize("part", ["sees", "_of"])
 async def test_what_is_kept_in_memory_asks_for_the_scope(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
@@ -165,14 +165,14 @@ async def test_what_is_kept_in_memory_asks_for_the_scope(
         await grow(store)
         for probe in PROBES.values():
             await probe(store)
-        if part == "_sees":
-            sees = PresentReader._sees
+        if part == "sees":
+            sees = Present.sees
 
-            def all_scopes(self: PresentReader, entry: Entry) -> bool:
-                self._scopes |= {entry.scope}
+            def all_scopes(self: Present, entry: Entry) -> bool:
+                self.scopes |= {entry.scope}
                 return sees(self, entry)
 
-            monkeypatch.setattr(PresentReader, part, all_scopes)
+            monkeypatch.setattr(Present, part, all_scopes)
             noticed = {"get, now", "walk, now", "fan, now", "search, now"}
         else:
             monkeypatch.setattr(Words, part, lambda self, scopes: self._numbers[: self._size] > 0)

@@ -60,8 +60,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
 async def pair() -> AsyncIterator[tuple[Neo4jStore, Neo4jStore]]:
     """Two processes' stores over one server."""
     async with servers.empty_place() as place:
-        one = await open_neo4j(place.url, credentials=place.credentials)
-        other = await open_neo4j(place.url, credentials=place.credentials)
+        one = await open_neo4j(place.url, credentials=place.credentials, kept=0)
+        other = await open_neo4j(place.url, credentials=place.credentials, kept=0)
         try:
             link = Link(src="a", dst="b", type=LinkType.SIMILAR)
             await one.apply(changes("c", Add(insight("a")), Add(insight("b")), AddLink(link)))

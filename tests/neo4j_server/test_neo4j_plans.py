@@ -39,23 +39,27 @@ async def test_recall_scans_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     grown = Grown(Mix.of(RECORDS), 0, "bench")
     async with servers.empty_place() as place:
         store = await open_neo4j(place.url, credentials=place.credentials, patience=120.0)
+        plain = await open_neo4j(place.url, credentials=place.credentials, patience=120.0, kept=0)
         server = Server(parse(place.url), place.credentials, patience=120.0)
         try:
-            one = Memory(store, scope="bench", embedder=get_embedder("wordllama"))
+            embedder = get_embedder("wordllama")
+            one = Memory(store, scope="bench", embedder=embedder)
             for ops in grown.batches(2000):
                 await one.write(ops, reason="grown")
             monkeypatch.setattr(Server, "_query", noted)
-            for task in grown.unseen(4, "profiled"):
-                trial = await one.begin(task)
-                recalled = await one.recall(task, trial=trial)
-                assert recalled.items
-                await one.recall(task, trial=trial)
-                await one.store.receipts("bench", run=trial.run)
-                await one.store.receipts("bench", trial=trial.id)
-                await one.explain(recalled.receipt)
+            for memory in (Memory(plain, scope="bench", embedder=embedder), one):
+                for task in grown.unseen(4, memory.store.url):
+                    trial = await memory.begin(task)
+                    recalled = await memory.recall(task, trial=trial)
+                    assert recalled.items
+                    await memory.recall(task, trial=trial)
+                    await memory.store.receipts("bench", run=trial.run)
+                    await memory.store.receipts("bench", trial=trial.id)
+                    await memory.explain(recalled.receipt)
             searched = [text for text in asked if cypher.TEXT_INDEX in text]
             walked = [text for text in asked if text.startswith("CALL () { UNWIND $seeds")]
             assert searched
+            assert {cypher.KEPT, cypher.LINKS, cypher.FOLLOW} <= asked.keys()
             assert walked
             assert cypher.PUT_RECEIPT in asked
             scans = {}
@@ -67,4 +71,5 @@ async def test_recall_scans_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
             assert not scans
         finally:
             await server.close()
+            await plain.close()
             await store.close()

@@ -12,7 +12,19 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from triforium.graph import Add, Changeset, Filter, Hop, LinkType, Record, Tier
+from triforium.graph import (
+    Add,
+    AddLink,
+    Changeset,
+    Filter,
+    Hop,
+    Link,
+    LinkType,
+    Record,
+    SetStatus,
+    Status,
+    Tier,
+)
 from triforium.graph.neo4j import Neo4jStore, cypher, open_neo4j
 from triforium.graph.neo4j.server import Server
 from triforium.testing.isolation import grow
@@ -43,6 +55,9 @@ FILTER = re.compile(r" AND [^$]*\$[fh]\d*\.| AND \(?size\(coalesce| AND true")
 SCOPED = "Record|Query|Insight|Interaction|Receipt|Changeset|Effect|Term|Totals|Source"
 KNOWN = {
     "MATCH (c:Changeset) WHERE c.created_at <= $moment": "a time is a position of the store's",
+    "MATCH (c:Changeset {position: position})": "where a replica begins, without what it holds",
+    "MATCH (c:Changeset) WHERE $since <= c.position": "its ids are looked up in the scopes only",
+    "MATCH (r:Record {id: id}) }": "whether all of them can be seen yet",
     "RETURN collect([[r.id, r.tier": "reads what a query with the condition has just found",
     "MERGE (t:Receipt {id: $id})": "ids are of the whole store; one of another scope is refused",
     "-(p:Record) WHERE": "what a record came from counts if who sees the one sees the other",
@@ -64,9 +79,12 @@ WRITES = {
     "IN_SCOPE": _TAINTED,
     "TAINTED": _TAINTED,
     "TAINT": _TAINTED,
+    "TOUCH": _TAINTED,
     "PUT_RECEIPT": "ids are of the whole store; one of another scope is refused",
 }
 """Texts that are no reading of a View, with the reason."""
+REPLICA = (cypher.KEPT, cypher.LINKS, cypher.FOLLOW, cypher.SUPPORTS_LEFT)
+"""What fills a replica; the probes of a store that keeps nothing do not execute it."""
 
 
 @pytest.fixture
@@ -94,12 +112,16 @@ def tap(monkeypatch: pytest.MonkeyPatch) -> Tap:
 async def grown(tap: Tap) -> AsyncIterator[Neo4jStore]:
     async with servers.empty_place() as place:
         # Each mutant is a text that the server has to plan anew.
-        store = await open_neo4j(place.url, credentials=place.credentials, patience=120.0)
+        store = await open_neo4j(place.url, credentials=place.credentials, patience=120.0, kept=0)
         try:
             await grow(store)
             yield store
         finally:
             await store.close()
+
+
+def joins(src: str, dst: str, type_: str) -> AddLink:
+    return AddLink(Link(src=src, dst=dst, type=LinkType(type_)))
 
 
 def _without_condition(text: str) -> list[str]:
@@ -160,7 +182,7 @@ async def test_every_condition_is_needed(grown: Neo4jStore, tap: Tap) -> None:
     # Each piece of Cypher that names a scope is executed, from whichever file it comes.
     pieces = fragments(sorted(FOLDER.glob("*.py")), CONDITION)
     writes = [getattr(cypher, name) for name in WRITES]
-    seen = [*executed, *cypher.CONSTRAINTS, *cypher.INDEXES, *writes]
+    seen = [*executed, *REPLICA, *cypher.CONSTRAINTS, *cypher.INDEXES, *writes]
     assert not [piece for piece in pieces if not any(piece in text for text in seen)]
 
     found = _different(executed)
@@ -174,6 +196,42 @@ async def test_every_condition_is_needed(grown: Neo4jStore, tap: Tap) -> None:
         assert await survives(grown, tap, unchanged, [probe])
     left = await _unnoticed(grown, tap, left, executed)
     assert not left, "\n\n".join(str(one[0]) for one in left)
+
+
+async def test_a_replica_is_sent_nothing_of_other_scopes(grown: Neo4jStore) -> None:
+    """Without any of the conditions the answer would hold something else."""
+    position = (await grown.view("org/team")).position
+    near, private = "org/team", "org/team/private"
+
+    def told(name: str, scope: str, tier: Tier, kind: str) -> Add:
+        return Add(Record(id=name, tier=tier, kind=kind, text="door", scope=scope))
+
+    for number, (scope, ops) in enumerate(
+        [
+            (
+                near,
+                (
+                    told("f1", near, Tier.INSIGHT, "rule"),
+                    told("s", near, Tier.INTERACTION, "action"),
+                ),
+            ),
+            (private, (told("f2", private, Tier.INSIGHT, "rule"),)),
+            (private, (told("f3", private, Tier.QUERY, "task"), joins("s", "f3", "PART_OF"))),
+            (private, (joins("f1", "f2", "LED_TO"), joins("f2", "f1", "SUPPORTS"))),
+            (near, (SetStatus("s", 1, Status.ARCHIVED, "old"),)),
+        ]
+    ):
+        await grown.apply(Changeset(id=f"follow {number}", scope=scope, ops=ops))
+    ids = [row["id"] async for row in grown.dump("") if row["row"] == "record"]
+    values = {
+        "scopes": [near, "org"], "most": 1000, "since": position, "ids": sorted(map(str, ids)),
+    }  # fmt: skip
+    for text in REPLICA:
+        found = mutants(text, RULES)
+        assert found
+        answer = await grown._server.read(text, **values)
+        for mutant in found:
+            assert await grown._server.read(mutant.mutated, **values) != answer, mutant
 
 
 async def test_the_index_is_asked_for_the_scope(grown: Neo4jStore, tap: Tap) -> None:

@@ -128,7 +128,7 @@ def bench_memory_ops(
         typer.Option(
             "--warm-up",
             min=-1,
-            help="Calls before the timing; -1: 50 for SQLite, 300 for a server.",
+            help="Calls before the timing; -1: 50 for SQLite, 1500 for a server.",
         ),
     ] = -1,
     recalls: Annotated[int, typer.Option("--recalls", min=1, help="Timed recalls.")] = 500,

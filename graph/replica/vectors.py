@@ -1,12 +1,11 @@
-"""The vector index of the SQLite store: an exact scan over a matrix that follows the table."""
+"""Vectors in memory: an exact scan over one matrix."""
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +13,20 @@ from numpy.typing import NDArray
 from ..cosines import cosines
 from ..records import Record, Tier
 from ..store import Filter, Vectors
-from .read import Reader
 
 _GROW = 1024
 
 
+class Lookup(Protocol):
+    """Looks records up for a View."""
+
+    def numbered(self, numbers: Sequence[int], where: Filter) -> dict[int, Record]:
+        """Visible records by number that pass a filter."""
+        ...
+
+
 class VectorIndex:
-    """All vectors of a store in one matrix, brought up to date before each search.
+    """All vectors of a store in one matrix, each record's once.
 
     Rows are only ever appended, so readers may scan while another thread appends: they hold the
     arrays they began with.
@@ -28,7 +34,6 @@ class VectorIndex:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._last = 0
         self._size = 0
         self.width = 0
         self._matrix: Vectors = np.zeros((0, 0), np.float32)
@@ -36,41 +41,37 @@ class VectorIndex:
         self._groups: NDArray[np.int64] = np.zeros(0, np.int64)
         self._rows: dict[int, int] = {}
 
-    def refresh(self, connection: sqlite3.Connection) -> None:
-        """Append the vectors stored since the last call, also by other processes."""
+    def put(self, rows: Sequence[tuple[int, int, Tier, Vectors]]) -> None:
+        """Enter vectors, or put them in the place of those that these records had.
+
+        Args:
+            rows: Number of the record, number of its scope, its tier, the vector.
+        """
+        if not rows:
+            return
         with self._lock:
-            rows = connection.execute(
-                "SELECT n, scope, tier, vector, position FROM vectors WHERE position > ? "
-                "ORDER BY position, n",
-                (self._last,),
-            ).fetchall()
-            if not rows:
+            fresh = self._replace(rows)
+            if not fresh:
                 return
-            last = rows[-1][4]
-            rows = self._replace(rows)
-            self._last = last
-            if not rows:
-                return
-            joined = np.frombuffer(b"".join(row[3] for row in rows), np.float32)
-            fresh = joined.reshape(len(rows), -1)
-            self.width = fresh.shape[1]
-            self._reserve(self._size + len(rows))
-            end = self._size + len(rows)
-            self._matrix[self._size : end] = fresh
-            self._numbers[self._size : end] = [row[0] for row in rows]
-            self._groups[self._size : end] = [_group(row[1], Tier(row[2])) for row in rows]
-            for offset, row in enumerate(rows):
+            self.width = len(fresh[0][3])
+            self._reserve(self._size + len(fresh))
+            end = self._size + len(fresh)
+            self._matrix[self._size : end] = [row[3] for row in fresh]
+            self._numbers[self._size : end] = [row[0] for row in fresh]
+            self._groups[self._size : end] = [_group(row[1], row[2]) for row in fresh]
+            for offset, row in enumerate(fresh):
                 self._rows[row[0]] = self._size + offset
             self._size = end
 
-    def _replace(self, rows: list[Any]) -> list[Any]:
+    def _replace(self, rows: Sequence[Any]) -> list[Any]:
         """Put in the vectors of records that have one already; returns the other rows."""
         known = [row for row in rows if row[0] in self._rows]
-        if known:
+        changed = [row for row in known if (self._matrix[self._rows[row[0]]] != row[3]).any()]
+        if changed:
             # Readers hold the arrays they began with, so these are copied, not changed.
             self._matrix = self._matrix.copy()
-            for row in known:
-                self._matrix[self._rows[row[0]]] = np.frombuffer(row[3], np.float32)
+            for row in changed:
+                self._matrix[self._rows[row[0]]] = row[3]
         return [row for row in rows if row[0] not in self._rows]
 
     def _reserve(self, size: int) -> None:
@@ -135,7 +136,7 @@ class Scored:
         tier: Tier,
         k: int,
         known: Mapping[int, Record],
-        reader: Reader,
+        reader: Lookup,
         where: Filter,
     ) -> dict[int, Record]:
         """For each query the k nearest records that can be seen and pass the filter.
@@ -164,7 +165,7 @@ def best(
     numbers: NDArray[np.int64],
     k: int,
     known: Mapping[int, Record],
-    reader: Reader,
+    reader: Lookup,
     where: Filter,
 ) -> dict[int, Record]:
     """The k best that can be seen and pass: a few more are tried, then four times those.
