@@ -64,8 +64,7 @@ def vector_index(tier: Tier, width: int) -> str:
     return (
         f"CREATE VECTOR INDEX {VECTOR_INDEXES[tier]} IF NOT EXISTS FOR (r:{LABELS[tier]}) "
         "ON r.vector OPTIONS {indexConfig: {`vector.dimensions`: "
-        f"{int(width)}, `vector.similarity_function`: 'cosine', "
-        "`vector.quantization.enabled`: false}}"
+        f"{int(width)}, `vector.similarity_function`: 'cosine'}}}}"
     )
 
 

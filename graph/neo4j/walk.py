@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Any
 
 from ..records import Link, Record
 from ..replica import Present
-from ..replica.links import FAR, LINK, MADE
+from ..replica.links import FAR, IN_ORDER, LINK, MADE
 from ..store import SEARCHABLE, Hop, Walk
-from .read import link_order
+from .known import Entry
 from .replica import Step
 
 
@@ -45,32 +46,31 @@ class Path:
             order: Where a record stands in the order of adding, by number.
             position: Of the View.
         """
+        reached = sorted(set().union(*(level for level in self.levels if level is not None)))
+        # Numbers rise in the order of adding.
+        records = {self.records[number].id: self.records[number] for number in reached}
         levels = [
             set() if level is None else {self.records[number].id for number in level}
             for level in self.levels
         ]
-        reached = set().union(*(level for level in self.levels if level is not None))
-        records = {
-            self.records[number].id: (order[number], self.records[number]) for number in reached
-        }
-        links = list(self.links.values())
         stepped: dict[tuple[Any, ...], Link] = {}
+        entries: dict[str, Entry] = {}
         for at, hop, trials in self.down:
             for id_ in trials:
                 for link, entry in steps[id_, hop]:
                     if link.added <= position and entry.record.added <= position:
                         levels[at].add(entry.record.id)
-                        records[entry.record.id] = (entry.order, entry.record)
+                        entries[entry.record.id] = entry
                         stepped[(*link.key, link.added)] = link
+        if entries:
+            rows = [(order[number], self.records[number]) for number in reached]
+            rows += [(entry.order, entry.record) for entry in entries.values()]
+            records = {one.id: one for _, one in sorted(rows, key=itemgetter(0))}
         return Walk(
             levels=tuple(tuple(sorted(level)) for level in levels),
-            records={id_: one for id_, (_, one) in sorted(records.items(), key=_by_order)},
-            links=tuple(sorted([*links, *stepped.values()], key=link_order)),
+            records=records,
+            links=tuple(sorted([*self.links.values(), *stepped.values()], key=IN_ORDER)),
         )
-
-
-def _by_order(pair: tuple[str, tuple[tuple[int, int], Record]]) -> tuple[int, int]:
-    return pair[1][0]
 
 
 def follow(present: Present, seeds: Sequence[str], hops: Sequence[Hop]) -> Path | None:

@@ -379,26 +379,27 @@ class _Batch:
         Records by id, and pairs of them, flat, between which a link began or ended. Steps are kept
         by the trial they lead to, so a new step is a change of what its links lead to.
         """
-        rows = self._state.rows
-        new = {row.id: row for one in self.written for row in one.added}
-
-        def tier(id_: str) -> Tier | None:
-            row = new.get(id_) or rows.get(id_)
-            return None if row is None else row.tier
-
+        tiers = {id_: row.tier for id_, row in self._state.rows.items()}
+        tiers |= {row.id: row.tier for one in self.written for row in one.added}
         touched = {row.id for row in writes.added if row.tier is not Tier.INTERACTION}
         touched |= writes.changed.keys() | writes.evidence.keys()
         touched |= {op.id for op in writes.credits}
         touched |= self._vectors.keys() & writes.embeddable.keys()
         joined: set[tuple[str, str]] = set()
-        for src, dst in {(link.src, link.dst) for link in writes.links} | {
-            (key[0], key[1]) for key in writes.expired_links
-        }:
-            if Tier.INTERACTION not in (tier(src), tier(dst)):
-                joined.add((src, dst))
+        pairs = {(link.src, link.dst) for link in writes.links}
+        pairs |= {(key[0], key[1]) for key in writes.expired_links}
+        for pair in pairs:
             # Of a record that is only now taken away, the other ends of its links are not known.
-            if None in (tier(src), tier(dst)) or (src, dst) not in joined:
-                touched |= {one for one in (src, dst) if tier(one) is not Tier.INTERACTION}
+            ends = [tiers.get(id_) for id_ in pair]
+            of_a_step = Tier.INTERACTION in ends
+            if not of_a_step:
+                joined.add(pair)
+            if of_a_step or None in ends:
+                touched |= {
+                    id_
+                    for id_, tier in zip(pair, ends, strict=True)
+                    if tier is not Tier.INTERACTION
+                }
         if len(touched) + len(joined) > _FOLLOWED:
             return {"touched": None, "joined": None}
         return {

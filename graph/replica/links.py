@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 _FEW = 8
@@ -12,6 +13,9 @@ _FEW = 8
 
 LINK, FAR, OUTWARD, TYPE, VIA, WEIGHT, ADDED, EXPIRED, MADE = range(1, 10)
 """Columns of a row of a shelf; the first is the record it leaves, the last the link."""
+
+IN_ORDER = attrgetter("added", "src", "dst", "type", "via")
+"""The order in which a walk gives its links."""
 
 
 @dataclass(slots=True)

@@ -6,13 +6,12 @@ import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
 
 from ..application import stamp
 from ..records import Credit, Link, LinkType, Outcome, Record, Status, Tier
-from ..replica.links import ADDED, EXPIRED, FAR, LINK, MADE, OUTWARD, TYPE, VIA, WEIGHT
+from ..replica.links import ADDED, EXPIRED, FAR, IN_ORDER, LINK, MADE, OUTWARD, TYPE, VIA, WEIGHT
 from ..store import INDEPENDENT, Filter, Hop, SourceCounts, Walk, counts_of, passes_then
 from .cache import RecordCache
 from .decode import COLUMNS, SOURCE, credits_of, decoded, hold_of, taint_of
@@ -391,7 +390,7 @@ class Reader:
         return Walk(
             levels=tuple(tuple(sorted(records[n].id for n in level)) for level in levels),
             records={records[n].id: records[n] for n in reached},
-            links=tuple(sorted(links.values(), key=_IN_ORDER)),
+            links=tuple(sorted(links.values(), key=IN_ORDER)),
         )
 
     def _arrives(self, number: int, records: Mapping[int, Record], hop: Hop) -> bool:
@@ -460,7 +459,6 @@ class Reader:
         )
 
 
-_IN_ORDER = attrgetter("added", "src", "dst", "type", "via")
 _TYPES = {type_.value: type_ for type_ in LinkType}
 
 
