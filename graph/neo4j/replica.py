@@ -41,7 +41,7 @@ FRESH_SECONDS = 0.05
 _CHUNK = 1_000
 _STEPS = 100_000
 """Steps that are kept at most."""
-_ID, _SCOPE, _TOUCHED = 0, 4, 31
+_ID, _SCOPE, _ADDED, _TOUCHED = 0, 4, 19, 31
 
 Step = tuple[Link, known.Entry]
 """A step, with the link by which it was reached."""
@@ -100,6 +100,8 @@ class ServerReplica(Replica):
     """The replica of what some scopes see of a store on a server.
 
     Attributes:
+        embedder: Fingerprint of the embedder of the vectors, "" while there are none.
+        width: Of the vectors.
         index: The vectors.
         position: Up to which all is there.
         moments: When the changesets at the last such positions were written.
@@ -109,9 +111,10 @@ class ServerReplica(Replica):
         order: Where a record stands in the order of adding, by number.
     """
 
-    def __init__(self, scopes: Sequence[str], embedder: str) -> None:
+    def __init__(self, scopes: Sequence[str], embedder: str, width: int) -> None:
         self.scopes = tuple(scopes)
         self.embedder = embedder
+        self.width = width
         self.index = VectorIndex()
         self.position = 0
         self.moments: dict[int, str] = {}
@@ -146,7 +149,7 @@ class ServerReplica(Replica):
             self.order[number] = order_of(row)
             one, place = record(row), self._place[row[_SCOPE]]
             self.put(number, Entry(one, place, row[VISIBLE_FROM]))
-            if vector:
+            if vector and len(vector) == self.width:
                 vectors.append((number, place, one.tier, np.asarray(vector, np.float32)))
         self.index.put(vectors)
         self.shelve(self._numbered(links))
@@ -190,11 +193,12 @@ class ServerReplica(Replica):
         with self.lock:
             # Another answer may have been taken over in between.
             if position > self.position:
-                self.embedder = answer["embedder"]
+                self.embedder, self.width = answer["embedder"], answer["width"]
                 for ids in answer["touched"]:
                     for id_ in ids:
                         self.steps.forget(id_, position)
-                self.take(records, links)
+                # What is added later comes later, so that numbers rise in the order of adding.
+                self.take([pair for pair in records if pair[0][_ADDED] <= position], links)
                 self.position = position
                 self.moments[position] = moment
                 while len(self.moments) > MOST:
@@ -248,6 +252,9 @@ class Replicas:
             if len(row["changes"]) > 1
             else replica.catch_up(since, row)
         )
+        if len(replica.entries) > self._largest:
+            self._too_large.add(replica.scopes)
+            position = None
         if position is None:
             if self._loaded.get(replica.scopes) is replica:
                 del self._loaded[replica.scopes]
@@ -256,12 +263,22 @@ class Replicas:
             replica.asked = max(replica.asked, asked)
         return row, position
 
-    async def freshen(self, replica: ServerReplica) -> bool:
-        """Follow the server unless that was just done; False if the replica has to begin anew."""
-        if replica.written == self.written and time.monotonic() - replica.asked < FRESH_SECONDS:
+    async def freshen(self, replica: ServerReplica, position: int) -> bool:
+        """Follow the server unless that was just done; False if the replica has to begin anew.
+
+        Args:
+            replica: Which.
+            position: Of the View that it is read for.
+        """
+        self._server.check_open()
+        if (
+            replica.position >= position
+            and replica.written == self.written
+            and time.monotonic() - replica.asked < FRESH_SECONDS
+        ):
             return True
-        _, position = await self.follow(replica)
-        return position is not None
+        _, caught_up = await self.follow(replica)
+        return caught_up is not None
 
     async def load(self, scopes: tuple[str, ...]) -> ServerReplica | None:
         """The replica of some scopes; a small one is read now, a large one in the background."""
@@ -298,7 +315,7 @@ class Replicas:
     async def _read(self, scopes: tuple[str, ...], start: Mapping[str, Any]) -> None:
         """Read what is kept: the records, then the links between them."""
         try:
-            replica = ServerReplica(scopes, start["embedder"])
+            replica = ServerReplica(scopes, start["embedder"], start["width"])
             ids = [id_ for _, _, id_ in sorted(start["ids"])]
             chunks = [ids[at : at + _CHUNK] for at in range(0, len(ids), _CHUNK)]
             for chunk in chunks:

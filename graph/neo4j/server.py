@@ -145,6 +145,15 @@ class Server:
             user_agent="triforium",
         )
 
+    def check_open(self) -> None:
+        """Refuse to go on once it is closed.
+
+        Raises:
+            StoreClosed: It is.
+        """
+        if self._closed:
+            raise StoreClosed("The store is closed. Use it inside its `async with` block.")
+
     async def version(self) -> tuple[str, str]:
         """Version and edition of the server."""
         row = await self.read(
@@ -200,8 +209,7 @@ class Server:
         """The rows of a long reading query, as they come."""
         import neo4j.exceptions
 
-        if self._closed:
-            raise StoreClosed("The store is closed. Use it inside its `async with` block.")
+        self.check_open()
         try:
             async with self._session() as session:
                 async for row in await session.run(neo4j.Query(query), dict(parameters)):
@@ -253,8 +261,7 @@ class Server:
     async def _guarded(self, work: Callable[[], Awaitable[Result]]) -> Result:
         import neo4j.exceptions
 
-        if self._closed:
-            raise StoreClosed("The store is closed. Use it inside its `async with` block.")
+        self.check_open()
         try:
             return await work()
         except (neo4j.exceptions.Neo4jError, neo4j.exceptions.DriverError) as error:

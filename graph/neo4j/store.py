@@ -175,11 +175,13 @@ class Neo4jStore:
 
     async def _apply(self, requests: Sequence[Request]) -> list[Answer]:
         await self._settle_vectors(requests)
-        answers, embedder = await self._server.transaction(
-            lambda transaction: apply_group(transaction, requests, self._clock)
-        )
-        self._embedder = embedder
-        self._replicas.written += 1
+        try:
+            answers, self._embedder = await self._server.transaction(
+                lambda transaction: apply_group(transaction, requests, self._clock)
+            )
+        finally:
+            # Also after an error, which may have come behind the commit.
+            self._replicas.written += 1
         return answers
 
     async def _settle_vectors(self, requests: Sequence[Request]) -> None:

@@ -212,7 +212,7 @@ class Neo4jView:
         replica = self._replica or self._replicas.of(self._lens.scopes)
         if replica is None and load:
             replica = await self._replicas.load(self._lens.scopes)
-        if replica is not None and not await self._replicas.freshen(replica):
+        if replica is not None and not await self._replicas.freshen(replica, self.position):
             replica = None
         self._replica = replica
         return replica
@@ -266,7 +266,9 @@ class Neo4jView:
                     steps[id_, hop] = found
         for hop, ids in lacking.items():
             fresh = await self._steps(hop, sorted(ids))
-            for id_ in ids & path.closed:
+            # What supports a tainted step may change without the step or its trial being touched.
+            lasting = hop.where.tainted is None or not self._lens.quarantine
+            for id_ in ids & path.closed if lasting else ():
                 replica.steps.keep(id_, hop, fresh[id_, hop], self._lens.position)
             steps |= fresh
         return path.with_steps(steps, replica.order, self._lens.position)

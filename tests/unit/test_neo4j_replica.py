@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from triforium.graph import Hop, LinkType, Tier
 from triforium.graph.neo4j import replica
 from triforium.graph.neo4j.read import VISIBLE_FROM
-from triforium.graph.neo4j.replica import ServerReplica, Steps
+from triforium.graph.neo4j.replica import Replicas, ServerReplica, Steps
 
 TIMES = [f"2026-01-01T00:00:0{n}.000000+00:00" for n in range(10)]
 DOWN = Hop(frozenset({LinkType.PART_OF}), "in", frozenset({Tier.INTERACTION}))
@@ -33,12 +34,14 @@ def change(position: int, *, known: bool = True, whole: bool | None = True) -> l
 
 def answer(position: int, *changes: list[Any], **more: Any) -> dict[str, Any]:
     nothing: dict[str, Any] = {"touched": [], "records": [], "links": []}
-    return nothing | {"position": position, "embedder": "two/1", "changes": changes} | more
+    return (
+        nothing | {"position": position, "embedder": "two/1", "width": 2, "changes": changes} | more
+    )
 
 
 @pytest.fixture
 def kept() -> ServerReplica:
-    one = ServerReplica(["org"], "two/1")
+    one = ServerReplica(["org"], "two/1", 2)
     one.take([row("a", 1, 1)], ())
     one.position = 1
     one.moments[1] = TIMES[1]
@@ -53,6 +56,9 @@ def test_it_goes_as_far_as_all_can_be_seen(kept: ServerReplica) -> None:
     records = [row("b", 2, 2)]
     partly = answer(4, change(1), change(2), change(3, whole=False), change(4), records=records)
     assert kept.catch_up(1, partly) == 2
+    early = answer(4, change(2), change(3, whole=False), change(4), records=[row("d", 4, 4)])
+    assert kept.catch_up(2, early) == 2
+    assert "d" not in kept.numbers
     gap = answer(5, change(2), change(4), change(5))
     assert kept.catch_up(2, gap) == 2
     assert kept.catch_up(2, answer(3, change(2), change(3))) == 3
@@ -102,6 +108,12 @@ def test_that_a_link_ended_may_be_read_before_that_it_began(kept: ServerReplica)
     assert [link[-1].expired for link in shelf.rows] == [3]
 
 
+def test_a_vector_of_another_width_is_left_out(kept: ServerReplica) -> None:
+    kept.take([[row("b", 2, 2)[0], [1.0, 0.0, 0.0]]], ())
+    assert set(kept.numbers) == {"a", "b"}
+    assert len(kept.index.cosines([0, 1], np.ones((1, 2), np.float32))[1]) == 0
+
+
 def test_steps_are_not_kept_once_their_trial_was_touched() -> None:
     steps = Steps()
     steps.keep("t", DOWN, (), 5)
@@ -126,3 +138,43 @@ def test_steps_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(steps.touched) <= 3
     steps.keep("t0", DOWN, (), 1)
     assert steps.of("t0", DOWN) is None, "what was touched until then is not known"
+
+
+class Answering:
+    """A server that says that nothing has changed."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def check_open(self) -> None:
+        pass
+
+    async def read(self, query: str, **parameters: Any) -> Any:
+        self.asked += 1
+        return answer(1, change(1))
+
+
+async def test_the_server_is_asked_again_unless_that_was_just_done(
+    kept: ServerReplica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server: Any = Answering()
+    replicas = Replicas(server, 10)
+    monkeypatch.setattr(replica, "FRESH_SECONDS", 60.0)
+    for asked in (1, 2):
+        assert await replicas.freshen(kept, 1)
+        assert await replicas.freshen(kept, 1)
+        assert server.asked == asked, "just done"
+        replicas.written += 1
+    monkeypatch.setattr(replica, "FRESH_SECONDS", 0.0)
+    assert await replicas.freshen(kept, 1)
+    assert server.asked == 3
+    monkeypatch.setattr(replica, "FRESH_SECONDS", 60.0)
+    await replicas.freshen(kept, 2)
+    assert server.asked == 4, "the View is ahead of it"
+
+
+async def test_one_that_grew_too_large_is_given_up(kept: ServerReplica) -> None:
+    server: Any = Answering()
+    replicas = Replicas(server, 0)
+    assert not await replicas.freshen(kept, 1)
+    assert await replicas.load(("org",)) is None
