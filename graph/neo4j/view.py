@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -20,15 +19,14 @@ from ..store import (
     Hit,
     Hop,
     SourceCounts,
-    TermStatistics,
     Vectors,
     Walk,
     counts_of,
     passes_then,
 )
-from ..text import index_terms, index_token, terms
 from . import cypher
 from .known import Entry, Known
+from .question import OVER, Question
 from .read import (
     filter_map,
     left,
@@ -44,10 +42,6 @@ from .server import Server
 from .walk import follow
 
 Result = TypeVar("Result")
-WORDS = 64
-"""Distinct words of a text that are looked up at most, the longest ones."""
-OVER = 2
-"""An index is asked for so many times k, since some of it may not be seen or not pass."""
 ATTEMPTS = 3
 """So often is asked at most, while what was found changes; the last answer is taken as it is."""
 
@@ -188,13 +182,13 @@ class Neo4jView:
         where: Filter | Mapping[Tier, Filter] = Filter(),
     ) -> Candidates:
         """Candidates for any of the texts and vectors; see `View.search`."""
-        query = _Query.of(texts, self._comparable(vectors), tiers & SEARCHABLE, k, where)
-        if not query.tiers:
+        if not tiers & SEARCHABLE:
             return Candidates((), {})
         replica = await self._kept(load=True)
         if replica is not None:
             asked = Query(texts=texts, vectors=vectors, tiers=tiers, k=k, where=where)
             return await self._run(replica, lambda present: search(present, replica.index, asked))
+        query = Question.of(texts, self._comparable(vectors), tiers & SEARCHABLE, k, where)
         if self._lens.historic:
             return await self._search_past(query)
         found, entries = await self._candidates(query)
@@ -286,7 +280,7 @@ class Neo4jView:
                     steps[near, hop].append((link, entries[far]))
         return steps
 
-    async def _candidates(self, query: _Query) -> tuple[Mapping[str, Any], dict[str, Entry]]:
+    async def _candidates(self, query: Question) -> tuple[Mapping[str, Any], dict[str, Entry]]:
         found, entries = await self._found(query, exact=False)
         over = OVER * query.k
         if any(raw >= over and kept < query.k for raw, kept in found["depths"]):
@@ -295,7 +289,7 @@ class Neo4jView:
         return found, entries
 
     async def _found(
-        self, query: _Query, *, exact: bool
+        self, query: Question, *, exact: bool
     ) -> tuple[Mapping[str, Any], dict[str, Entry]]:
         text = query.text(exact=exact, quarantine=self._lens.quarantine)
         return await self._with_records(text, self._values(query), _states_of_search)
@@ -332,7 +326,7 @@ class Neo4jView:
                 break
         return found, entries
 
-    async def _search_past(self, query: _Query) -> Candidates:
+    async def _search_past(self, query: Question) -> Candidates:
         found = await self._server.read(
             cypher.all_of([tier for tier, _ in query.tiers]), **self._values(query)
         )
@@ -350,7 +344,7 @@ class Neo4jView:
             return None
         return np.ascontiguousarray(vectors, np.float32)
 
-    def _values(self, query: _Query) -> dict[str, Any]:
+    def _values(self, query: Question) -> dict[str, Any]:
         return self._lens.parameters() | query.parameters(self._lens.scopes)
 
     async def _rows(self, query: str, **parameters: Any) -> list[Sequence[Any]]:
@@ -399,161 +393,3 @@ def _is_text(value: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-@dataclass(frozen=True, slots=True)
-class _Query:
-    """What a search asks for."""
-
-    texts: Sequence[str]
-    vectors: Vectors | None
-    tiers: tuple[tuple[Tier, Filter], ...]
-    k: int
-    wanted: frozenset[str]
-
-    @classmethod
-    def of(
-        cls,
-        texts: Sequence[str],
-        vectors: Vectors | None,
-        tiers: frozenset[Tier],
-        k: int,
-        where: Filter | Mapping[Tier, Filter],
-    ) -> _Query:
-        filters = {
-            tier: where if isinstance(where, Filter) else where.get(tier, Filter())
-            for tier in sorted(tiers)
-        }
-        wanted = frozenset(term for text in texts for term in terms(text))
-        return cls(texts, vectors, tuple(filters.items()), k, wanted)
-
-    def text(self, *, exact: bool, quarantine: bool) -> str:
-        return cypher.search(
-            self.tiers,
-            lexical=bool(self.wanted),
-            vectors=self.vectors is not None,
-            exact=exact,
-            quarantine=quarantine,
-        )
-
-    def parameters(self, scopes: Sequence[str]) -> dict[str, Any]:
-        values: dict[str, Any] = {
-            "tiers": [tier.value for tier, _ in self.tiers],
-            "tokens": sorted(map(index_token, self.wanted)),
-            "k": self.k,
-            "over": OVER * self.k,
-            "vectors": [] if self.vectors is None else self.vectors.tolist(),
-            "compared": self.vectors is not None,
-        }
-        for number, (tier, where) in enumerate(self.tiers):
-            values[f"tier{number}"] = tier.value
-            values[f"words{number}"] = [
-                _lucene(words, scopes, tier, where)
-                for text in self.texts
-                if (words := _words(text))
-            ]
-            values[f"f{number}"] = filter_map(where)
-        return values
-
-    def statistics(self, found: Mapping[str, Any]) -> dict[Tier, TermStatistics]:
-        """The counts that are kept, and those of the open trials of the reader's own run."""
-        tokens = {index_token(term): term for term in self.wanted}
-        documents: Counter[str] = Counter()
-        lengths: Counter[str] = Counter()
-        frequency: dict[str, Counter[str]] = {tier.value: Counter() for tier, _ in self.tiers}
-        for tier, count, length in found["totals"]:
-            documents[tier] += count
-            lengths[tier] += length
-        for tier, token, count in found["frequency"]:
-            frequency[tier][tokens[token]] += count
-        for tier, body in found["own"]:
-            own = Counter(body.split())
-            documents[tier] += 1
-            lengths[tier] += own.total()
-            for token in own.keys() & tokens.keys():
-                frequency[tier][tokens[token]] += 1
-        return {
-            tier: TermStatistics(
-                documents=documents[tier.value],
-                terms=lengths[tier.value],
-                frequency={term: frequency[tier.value][term] for term in sorted(self.wanted)},
-            )
-            for tier, _ in self.tiers
-        }
-
-    def scan(self, everything: Sequence[tuple[Record, tuple[float, ...], int]]) -> Candidates:
-        """Candidates among all records of the past: the most words, the nearest vectors."""
-        hits: dict[str, Hit] = {}
-        counted: dict[Tier, TermStatistics] = {}
-        for tier, where in self.tiers:
-            own = [
-                (one, cosine, Counter(index_terms(one.text, one.keys)), remaining)
-                for one, cosine, remaining in everything
-                if one.tier is tier
-            ]
-            counted[tier] = TermStatistics(
-                documents=len(own),
-                terms=sum(found.total() for _, _, found, _ in own),
-                frequency={
-                    term: sum(term in found for _, _, found, _ in own)
-                    for term in sorted(self.wanted)
-                },
-            )
-            passing = [
-                one[:3]
-                for one in own
-                if passes_then(one[0], where, one[3]) and _holds(one[0], where)
-            ]
-            for text in self.texts:
-                words = set(terms(text))
-                shared = [(len(words & found.keys()), one, c) for one, c, found in passing]
-                shared = [entry for entry in shared if entry[0]]
-                shared.sort(key=lambda entry: (-entry[0], entry[1].id))
-                hits |= {one.id: Hit(one, c) for _, one, c in shared[: self.k]}
-            for number in range(0 if self.vectors is None else len(self.vectors)):
-                near = [(c[number], one, c) for one, c, _ in passing if c]
-                near.sort(key=lambda entry: (-entry[0], entry[1].added, entry[1].id))
-                hits |= {one.id: Hit(one, c) for _, one, c in near[: self.k]}
-        return Candidates(tuple(hits[id_] for id_ in sorted(hits)), counted)
-
-
-def _holds(one: Record, where: Filter) -> bool:
-    """Whether a record satisfies the parts of a filter that never change."""
-    if where.kinds and one.kind not in where.kinds:
-        return False
-    if where.roles and one.provenance.role and one.provenance.role not in where.roles:
-        return False
-    if where.sources and one.provenance.source not in where.sources:
-        return False
-    if one.created_at is not None:
-        if where.since is not None and one.created_at < where.since:
-            return False
-        if where.until is not None and one.created_at >= where.until:
-            return False
-    if where.task_key and one.task_key != where.task_key:
-        return False
-    at = where.valid_at
-    if at is None or one.kind != "fact":
-        return True
-    return (one.valid_from is None or one.valid_from <= at) and (
-        one.valid_to is None or one.valid_to > at
-    )
-
-
-def _words(text: str) -> list[str]:
-    """The words of a text as tokens of the index; of too many, the longest."""
-    found = sorted(set(terms(text)))
-    if len(found) > WORDS:
-        found = sorted(sorted(found, key=lambda word: (-len(word), word))[:WORDS])
-    return [index_token(word) for word in found]
-
-
-def _lucene(words: Sequence[str], scopes: Sequence[str], tier: Tier, where: Filter) -> str:
-    """A query of the full-text index. All of it is letters and digits, or a checked scope."""
-    body = " OR ".join(f'"{word}"' for word in words)
-    seen = " OR ".join(f'"{scope}"' for scope in scopes)
-    query = f'(+body:({body}) +scope:({seen})^0 +tier:"{tier.value}"^0'
-    if where.statuses:
-        statuses = " OR ".join(f'"{status.value}"' for status in sorted(where.statuses))
-        query += f" +status:({statuses})^0"
-    return query + ")"
