@@ -233,12 +233,13 @@ class View(Protocol):
           of its own scope and that scope's ancestors, and links only if both ends are visible.
         - An open trial and its steps are visible only to the run that the View was made for.
         - At the present position, status, counters, taint and derived fields are read as of the
-          call; at an earlier position all of them are as they were there.
+          call, or, for what another process has written since the View was made, of at most a
+          tenth of a second before it; at an earlier position all of them are as they were there.
         - Taint follows from status and links: a record is tainted by each record in quarantine that
           it descends from through DERIVED_FROM, LED_TO and SUPPORTS, as far as the scope of the
           descendant lies in the scope of that record; it comes and goes with them, in the same
           changeset.
-        - It holds no transaction open; each method is one round trip.
+        - It holds no transaction open; a method is a round trip or two at most, whatever it reads.
     """
 
     @property
