@@ -30,8 +30,8 @@ from .server import Server
 LARGEST = 50_000
 """Trials and insights of one scope that are kept at most; with more, the server is asked."""
 AT_ONCE = 1_000
-"""So many are read while somebody waits; more in the background, and meanwhile the server is
-asked."""
+"""So many are read while somebody waits; more in the background, from the second search on, since
+many a process searches once. Until they are there the server is asked."""
 SCOPES = 4
 """Scopes of which something is kept at most, those used last."""
 MOST = 256
@@ -224,6 +224,7 @@ class Replicas:
         self._loaded: OrderedDict[tuple[str, ...], ServerReplica] = OrderedDict()
         self._loading: set[tuple[str, ...]] = set()
         self._too_large: set[tuple[str, ...]] = set()
+        self._searched: set[tuple[str, ...]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def of(self, scopes: tuple[str, ...]) -> ServerReplica | None:
@@ -302,6 +303,10 @@ class Replicas:
         if len(start["ids"]) <= AT_ONCE:
             await self._read(scopes, start)
             return self.of(scopes)
+        if scopes not in self._searched:
+            self._loading.discard(scopes)
+            self._searched.add(scopes)
+            return None
         task = asyncio.create_task(self._read_aside(scopes, start), name="triforium-replica")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
