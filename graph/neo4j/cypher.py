@@ -226,18 +226,19 @@ LACKING = (
 
 
 KEPT = """
-MATCH (h:Head {name: 'triforium'}) WITH h.position - 1 AS position, h.embedder AS embedder
+MATCH (h:Head {name: 'triforium'})
+WITH h.position - 1 AS position, h.embedder AS embedder, h.width AS width
 OPTIONAL MATCH (c:Changeset {position: position})
-WITH coalesce(c.position, 0) AS position, coalesce(c.created_at, '') AS moment, embedder
-CALL () {
-    UNWIND $scopes AS scope MATCH (r:Query) WHERE r.scope = scope AND r.added >= 0
+WITH coalesce(c.position, 0) AS position, coalesce(c.created_at, '') AS moment, embedder, width
+CALL (position) {
+    UNWIND $scopes AS scope MATCH (r:Query) WHERE r.scope = scope AND r.added <= position
     WITH r LIMIT $most RETURN collect([r.added, r.n, r.id]) AS trials
 }
-CALL () {
-    UNWIND $scopes AS scope MATCH (r:Insight) WHERE r.scope = scope AND r.added >= 0
+CALL (position) {
+    UNWIND $scopes AS scope MATCH (r:Insight) WHERE r.scope = scope AND r.added <= position
     WITH r LIMIT $most RETURN collect([r.added, r.n, r.id]) AS insights
 }
-RETURN position, moment, embedder, trials + insights AS ids
+RETURN position, moment, embedder, width, trials + insights AS ids
 """
 """What a replica begins with. Of the last changeset the indexes may not have everything yet."""
 LINKS = (
@@ -397,7 +398,7 @@ def search(
             index of words give everything.
         quarantine: Whether anything ever was in quarantine.
     """
-    parts = [_WRITTEN] * lexical + [_STATISTICS]
+    parts = [_STATISTICS] + [_WRITTEN] * lexical
     for number, (tier, where) in enumerate(filters):
         own = condition(f"f{number}", where, historic=False, quarantine=quarantine)
         passing = f"{SEEN} AND r.tier = $tier{number} AND {own}"

@@ -202,7 +202,7 @@ def test_the_command(tmp_path: Path) -> None:
 
 def test_a_server_is_warmed_up_for_longer() -> None:
     assert OpsSettings().warm_up_of("sqlite:///a.db") == 50
-    assert OpsSettings().warm_up_of("neo4j://host:7687") == 300
+    assert OpsSettings().warm_up_of("neo4j://host:7687") == 1500
     assert OpsSettings(warm_up=0).warm_up_of("neo4j://host:7687") == 0
 
 
