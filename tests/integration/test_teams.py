@@ -38,7 +38,8 @@ def asking_team(name: str) -> tuple[Team, Workflow[State]]:
 async def test_agents_of_one_team_see_what_the_others_learned(tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path}/team.db"
     _, workflow = asking_team("one")
-    async with workflow.open(store=store, model=ScriptedModel("blue", "red")) as app:
+    model = ScriptedModel("blue", "red")
+    async with workflow.open(store=store, model=model, hold_out=0.0) as app:
         await app.ainvoke({"task": "the colour of the sky"})
         second = await app.ainvoke({"task": "the colour of the sky"})
     assert "asker: answer: blue" in second.state["answer"], "the checker sees the asker's words"
