@@ -225,22 +225,23 @@ LACKING = (
 """Records, with their vectors, of which a search or a walk has just given the state."""
 
 
+BASE = """
+MATCH (h:Head {name: 'triforium'}) SET h.locked = true WITH h SET h.locked = null WITH h
+OPTIONAL MATCH (c:Changeset {position: h.position})
+RETURN h.position AS position, h.embedder AS embedder, h.width AS width, c.created_at AS moment
+"""
+"""Where a replica begins. Whoever has the head's lock sees all that was written before, whole."""
 KEPT = """
-MATCH (h:Head {name: 'triforium'})
-WITH h.position - 1 AS position, h.embedder AS embedder, h.width AS width
-OPTIONAL MATCH (c:Changeset {position: position})
-WITH coalesce(c.position, 0) AS position, coalesce(c.created_at, '') AS moment, embedder, width
-CALL (position) {
-    UNWIND $scopes AS scope MATCH (r:Query) WHERE r.scope = scope AND r.added <= position
+CALL () {
+    UNWIND $scopes AS scope MATCH (r:Query) WHERE r.scope = scope AND r.added <= $position
     WITH r LIMIT $most RETURN collect([r.added, r.n, r.id]) AS trials
 }
-CALL (position) {
-    UNWIND $scopes AS scope MATCH (r:Insight) WHERE r.scope = scope AND r.added <= position
+CALL () {
+    UNWIND $scopes AS scope MATCH (r:Insight) WHERE r.scope = scope AND r.added <= $position
     WITH r LIMIT $most RETURN collect([r.added, r.n, r.id]) AS insights
 }
-RETURN position, moment, embedder, width, trials + insights AS ids
+RETURN trials + insights AS ids
 """
-"""What a replica begins with. Of the last changeset the indexes may not have everything yet."""
 LINKS = (
     f"UNWIND $ids AS id MATCH (r:Record {{id: id}})-[l]->(a:Record) WHERE {SCOPE} "
     "AND a.scope IN $scopes AND a.tier <> 'interaction' "
@@ -250,13 +251,14 @@ FOLLOW = f"""
 MATCH (h:Head {{name: 'triforium'}})
 WITH h.position AS position, h.embedder AS embedder, h.width AS width,
     h.importing AS importing, h.quarantine AS quarantine
+OPTIONAL MATCH (b:Changeset {{position: $since}})
+WITH position, embedder, width, importing, quarantine, b.created_at AS moment
 CALL (position) {{
-    MATCH (c:Changeset) WHERE $since <= c.position AND c.position <= position
+    MATCH (c:Changeset) WHERE $since < c.position AND c.position <= position
     WITH c ORDER BY c.position LIMIT $most
-    WITH c, CASE WHEN c.position = $since THEN [] ELSE c.touched END AS touched
-    RETURN collect([c.position, c.created_at, touched IS NOT NULL, size(touched) =
-            COUNT {{ UNWIND touched AS id MATCH (r:Record {{id: id}}) }}, touched,
-        CASE WHEN c.position = $since THEN [] ELSE coalesce(c.joined, []) END]) AS changes
+    RETURN collect([c.position, c.created_at, c.touched IS NOT NULL, size(c.touched) =
+            COUNT {{ UNWIND c.touched AS id MATCH (r:Record {{id: id}}) }}, c.touched,
+        coalesce(c.joined, [])]) AS changes
 }}
 CALL (changes) {{
     UNWIND changes AS one UNWIND one[4] AS id WITH DISTINCT id
@@ -275,7 +277,7 @@ CALL (changes) {{
     MATCH (a)-[l]->(r)
     RETURN collect([src, dst, type(l), l.via, l.weight, l.added, l.expired]) AS links
 }}
-RETURN position, embedder, width, importing, quarantine,
+RETURN position, embedder, width, importing, quarantine, moment,
     [one IN changes | one[..4]] AS changes, touched, records, links
 """
 """The head, and what a replica of some scopes has to take over since a position.

@@ -38,6 +38,8 @@ MOST = 256
 """Changesets that are caught up with; after more, all is read anew."""
 FRESH_SECONDS = 0.05
 """So long what other processes have written since is not asked for again within one View."""
+AGAIN_SECONDS = 30.0
+"""So long nothing is read anew where that came to nothing."""
 _CHUNK = 1_000
 _STEPS = 100_000
 """Steps that are kept at most."""
@@ -104,7 +106,8 @@ class ServerReplica(Replica):
         width: Of the vectors.
         index: The vectors.
         position: Up to which all is there.
-        moments: When the changesets at the last such positions were written.
+        moments: When the changesets at the last such positions were written; None where a copy
+            brought none.
         steps: Of closed trials.
         written: How much this process had written when the server was asked last.
         asked: When that was, by the monotonic clock.
@@ -117,7 +120,7 @@ class ServerReplica(Replica):
         self.width = width
         self.index = VectorIndex()
         self.position = 0
-        self.moments: dict[int, str] = {}
+        self.moments: dict[int, str | None] = {}
         self.steps = Steps()
         self.written = -1
         self.asked = 0.0
@@ -179,15 +182,15 @@ class ServerReplica(Replica):
         changes, records, links = answer["changes"], answer["records"], answer["links"]
         if self.embedder not in ("", answer["embedder"]) or answer["position"] - since > MOST:
             return None
-        position, moment = since, ""
-        for at, written, known_, whole in changes[1 if since else 0 :]:
+        position, moment = since, answer["moment"]
+        if moment != self.moments.get(since):
+            return None
+        for at, written, known_, whole in changes:
             if not known_:
                 return None
             if at != position + 1 or not whole:
                 break
             position, moment = at, written
-        if since and (not changes or (since, self.moments.get(since)) != tuple(changes[0][:2])):
-            return None
         if position <= self.position:
             return position
         with self.lock:
@@ -224,6 +227,7 @@ class Replicas:
         self._loaded: OrderedDict[tuple[str, ...], ServerReplica] = OrderedDict()
         self._loading: set[tuple[str, ...]] = set()
         self._too_large: set[tuple[str, ...]] = set()
+        self._not_before: dict[tuple[str, ...], float] = {}
         self._searched: set[tuple[str, ...]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -243,14 +247,14 @@ class Replicas:
         """
         since, written, asked = replica.position, self.written, time.monotonic()
         row = await self._server.read(
-            cypher.FOLLOW, scopes=list(replica.scopes), since=since, most=MOST + 2
+            cypher.FOLLOW, scopes=list(replica.scopes), since=since, most=MOST + 1
         )
         if not row:
             return row, None
         # What brings nothing is not worth a thread.
         position = (
             await asyncio.to_thread(replica.catch_up, since, row)
-            if len(row["changes"]) > 1
+            if row["changes"]
             else replica.catch_up(since, row)
         )
         if len(replica.entries) > self._largest:
@@ -259,6 +263,8 @@ class Replicas:
         if position is None:
             if self._loaded.get(replica.scopes) is replica:
                 del self._loaded[replica.scopes]
+            if replica.written < 0:
+                self._give_up(replica.scopes)
         else:
             replica.written = max(replica.written, written)
             replica.asked = max(replica.asked, asked)
@@ -285,14 +291,19 @@ class Replicas:
         """The replica of some scopes; a small one is read now, a large one in the background."""
         if self._largest <= 0 or scopes in self._too_large or scopes in self._loading:
             return None
+        if time.monotonic() < self._not_before.get(scopes, 0.0):
+            return None
         found = self.of(scopes)
         if found is not None:
             return found
         self._loading.add(scopes)
         try:
-            start = await self._server.read(
-                cypher.KEPT, scopes=list(scopes), most=self._largest + 1
-            )
+            start = await self._start(scopes)
+        except StoreError:
+            # Such as a database that takes no writes. If it is down, the search will say so.
+            self._loading.discard(scopes)
+            self._give_up(scopes)
+            return None
         except BaseException:
             self._loading.discard(scopes)
             raise
@@ -311,6 +322,17 @@ class Replicas:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return None
+
+    def _give_up(self, scopes: tuple[str, ...]) -> None:
+        """Try again later, not at every search."""
+        self._not_before[scopes] = time.monotonic() + AGAIN_SECONDS
+
+    async def _start(self, scopes: tuple[str, ...]) -> Mapping[str, Any]:
+        base = await self._server.write(cypher.BASE)
+        found = await self._server.read(
+            cypher.KEPT, scopes=list(scopes), position=base["position"], most=self._largest + 1
+        )
+        return {**base, **found}
 
     async def _read_aside(self, scopes: tuple[str, ...], start: Mapping[str, Any]) -> None:
         # Whoever searches meanwhile is told what the server has; the next one tries again.
@@ -331,6 +353,7 @@ class Replicas:
                 await asyncio.to_thread(replica.take, (), found["links"])
             replica.position = start["position"]
             replica.moments[replica.position] = start["moment"]
+            replica.steps.floor = replica.position
             self._loaded[scopes] = replica
             while len(self._loaded) > SCOPES:
                 self._loaded.popitem(last=False)

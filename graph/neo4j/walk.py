@@ -107,9 +107,5 @@ def follow(present: Present, seeds: Sequence[str], hops: Sequence[Hop]) -> Path 
                 (len(path.levels), replace(hop, start=0, without_summary=False), names)
             )
             path.levels.append(None)
-            path.closed |= {
-                path.records[number].id
-                for number in leaving
-                if present.replica.entries[number].visible_from is not None
-            }
+            path.closed |= {path.records[n].id for n in leaving if present.shows_to_all(n)}
     return path

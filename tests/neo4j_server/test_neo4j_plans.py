@@ -59,7 +59,7 @@ async def test_recall_scans_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
             searched = [text for text in asked if cypher.TEXT_INDEX in text]
             walked = [text for text in asked if text.startswith("CALL () { UNWIND $seeds")]
             assert searched
-            assert {cypher.KEPT, cypher.LINKS, cypher.FOLLOW} <= asked.keys()
+            assert {cypher.BASE, cypher.KEPT, cypher.LINKS, cypher.FOLLOW} <= asked.keys()
             assert walked
             assert cypher.PUT_RECEIPT in asked
             scans = {}

@@ -66,6 +66,7 @@ async def _both(path: Path) -> AsyncIterator[tuple[Store, Store]]:
         try:
             await copy_store(source, fleet)
             yield source, fleet
+            assert fleet._replicas._loaded, "what was compared is what a process keeps"
         finally:
             await fleet.close()
             await source.close()

@@ -39,6 +39,7 @@ from triforium.graph import (
 )
 from triforium.graph.neo4j import Neo4jStore, open_neo4j, replica
 from triforium.graph.neo4j.server import Server
+from triforium.graph.sqlite import open_sqlite
 from triforium.memory.cases import steps_hop
 from triforium.testing.store_conformance import TEAM, changes, insight, link, step, trial, unit
 from triforium.testing.store_machine import ANY, StoreMachine
@@ -363,3 +364,34 @@ async def test_reading_of_what_is_kept_asks_once(monkeypatch: pytest.MonkeyPatch
         await view.search(["red"], unit(1, 0, 0)[None])
         assert (await view.walk(["t"], HOPS)).levels[4] == ("s1", "s2")
         assert len(asked) == 1
+
+
+async def test_a_copy_is_kept_too() -> None:
+    """Its changesets do not say what they touched, and its journal may have gaps."""
+    async with servers.empty_place() as place, _both(place) as both:
+        source = await open_sqlite("sqlite://")
+        try:
+            await source.apply(changes("other", Add(insight("x", scope="else")), scope="else"))
+            await source.apply(changes("c", Add(insight("a", "red mug")), Add(insight("b", "red"))))
+            await source.apply(changes("last", Add(insight("y", scope="else")), scope="else"))
+            await both.asked.restore(source.dump(TEAM))
+        finally:
+            await source.close()
+        await both.compare(["a", "b"])
+        await write(both.asked, "more", Add(insight("c", "red door")), link("a", "c"))
+        assert len((await both.compare(["a", "b", "c"])).hits) == 3
+
+
+async def test_a_view_that_is_older_than_what_is_kept_leaves_nothing_behind() -> None:
+    """Steps that were asked for as of before are not taken for those of now."""
+    async with servers.empty_place() as place, _both(place) as both:
+        for number, ops in enumerate(OPS[:3]):
+            await write(both.asked, f"c{number}", *ops)
+        old = await both.kept.view(TEAM, run="run")
+        await write(both.asked, "late", Add(step("s9", "t", 9)), link("s9", "t", LinkType.PART_OF))
+        await write(both.asked, "closed", Close("t", 1, Outcome.success()))
+        await old.search(["door"])
+        assert (await old.walk(["t"], [steps_hop()])).levels[1] == ("s1", "s2")
+        await both.compare(["a", "b", "t"])
+        walk = await (await both.kept.view(TEAM)).walk(["t"], [steps_hop()])
+        assert walk.levels[1] == ("s1", "s2", "s9")

@@ -55,8 +55,8 @@ FILTER = re.compile(r" AND [^$]*\$[fh]\d*\.| AND \(?size\(coalesce| AND true")
 SCOPED = "Record|Query|Insight|Interaction|Receipt|Changeset|Effect|Term|Totals|Source"
 KNOWN = {
     "MATCH (c:Changeset) WHERE c.created_at <= $moment": "a time is a position of the store's",
-    "MATCH (c:Changeset {position: position})": "where a replica begins, without what it holds",
-    "MATCH (c:Changeset) WHERE $since <= c.position": "its ids are looked up in the scopes only",
+    "MATCH (b:Changeset {position: $since})": "whether it is the same journal still",
+    "MATCH (c:Changeset) WHERE $since < c.position": "its ids are looked up in the scopes only",
     "MATCH (r:Record {id: id}) }": "whether all of them can be seen yet",
     "RETURN collect([[r.id, r.tier": "reads what a query with the condition has just found",
     "MERGE (t:Receipt {id: $id})": "ids are of the whole store; one of another scope is refused",
@@ -68,6 +68,7 @@ _TAINTED = "taint follows from links, down to the inner scopes of what is in qua
 WRITES = {
     "LOCK_AND_LOAD": "what a changeset may touch is decided by `application.plan` for all stores",
     "WRITE": "writes what was decided",
+    "BASE": "where a replica begins, without what it holds",
     "CREDIT_OF": "of the rows that a copy brings",
     "TAKE_ROWS": "writes a copy",
     "COUNT_NODES": "whether a database is empty, before it is a store",
@@ -224,7 +225,8 @@ async def test_a_replica_is_sent_nothing_of_other_scopes(grown: Neo4jStore) -> N
         await grown.apply(Changeset(id=f"follow {number}", scope=scope, ops=ops))
     ids = [row["id"] async for row in grown.dump("") if row["row"] == "record"]
     values = {
-        "scopes": [near, "org"], "most": 1000, "since": position, "ids": sorted(map(str, ids)),
+        "scopes": [near, "org"], "most": 1000, "since": position, "position": position + 5,
+        "ids": sorted(map(str, ids)),
     }  # fmt: skip
     for text in REPLICA:
         found = mutants(text, RULES)

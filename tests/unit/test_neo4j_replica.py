@@ -35,7 +35,15 @@ def change(position: int, *, known: bool = True, whole: bool | None = True) -> l
 def answer(position: int, *changes: list[Any], **more: Any) -> dict[str, Any]:
     nothing: dict[str, Any] = {"touched": [], "records": [], "links": []}
     return (
-        nothing | {"position": position, "embedder": "two/1", "width": 2, "changes": changes} | more
+        nothing
+        | {
+            "position": position,
+            "embedder": "two/1",
+            "width": 2,
+            "moment": TIMES[1],
+            "changes": changes,
+        }
+        | more
     )
 
 
@@ -54,30 +62,30 @@ def text_of(one: ServerReplica, id_: str) -> str:
 
 def test_it_goes_as_far_as_all_can_be_seen(kept: ServerReplica) -> None:
     records = [row("b", 2, 2)]
-    partly = answer(4, change(1), change(2), change(3, whole=False), change(4), records=records)
+    partly = answer(4, change(2), change(3, whole=False), change(4), records=records)
     assert kept.catch_up(1, partly) == 2
-    early = answer(4, change(2), change(3, whole=False), change(4), records=[row("d", 4, 4)])
+    early = answer(4, change(3, whole=False), change(4), moment=TIMES[2], records=[row("d", 4, 4)])
     assert kept.catch_up(2, early) == 2
     assert "d" not in kept.numbers
-    gap = answer(5, change(2), change(4), change(5))
+    gap = answer(5, change(4), change(5), moment=TIMES[2])
     assert kept.catch_up(2, gap) == 2
-    assert kept.catch_up(2, answer(3, change(2), change(3))) == 3
+    assert kept.catch_up(2, answer(3, change(3), moment=TIMES[2])) == 3
     assert set(kept.numbers) == {"a", "b"}
 
 
 def test_the_position_of_the_head_is_no_promise(kept: ServerReplica) -> None:
-    assert kept.catch_up(1, answer(2, change(1))) == 1
+    assert kept.catch_up(1, answer(2)) == 1
     assert kept.position == 1
 
 
 @pytest.mark.parametrize(
     "found",
     [
-        answer(2, change(1), change(2, known=False, whole=None)),
-        answer(2, [1, TIMES[9], True, True], change(2)),
-        answer(0),
-        answer(9, change(1), embedder="other/1"),
-        answer(2 + replica.MOST, change(1), change(2)),
+        answer(2, change(2, known=False, whole=None)),
+        answer(2, change(2), moment=TIMES[9]),
+        answer(0, moment=None),
+        answer(9, embedder="other/1"),
+        answer(2 + replica.MOST, change(2)),
     ],
     ids=["unknown", "another changeset", "emptied", "another embedder", "too much"],
 )
@@ -86,13 +94,13 @@ def test_it_begins_anew(kept: ServerReplica, found: dict[str, Any]) -> None:
 
 
 def test_an_older_answer_takes_nothing_back(kept: ServerReplica) -> None:
-    newer = answer(3, change(1), change(2), change(3), records=[row("a", 1, 3, "blue mug")])
-    older = answer(2, change(1), change(2), records=[row("a", 1, 2, "green mug")])
+    newer = answer(3, change(2), change(3), records=[row("a", 1, 3, "blue mug")])
+    older = answer(2, change(2), records=[row("a", 1, 2, "green mug")])
     assert kept.catch_up(1, newer) == 3
     assert kept.catch_up(1, older) == 2
     assert (kept.position, text_of(kept, "a")) == (3, "blue mug")
     # One that reaches further may have been read before.
-    further = answer(4, change(1), change(2), change(3), change(4),
+    further = answer(4, change(2), change(3), change(4),
                      records=[row("a", 1, 2, "green mug"), row("b", 4, 4)])  # fmt: skip
     assert kept.catch_up(1, further) == 4
     assert text_of(kept, "a") == "blue mug"
@@ -151,7 +159,7 @@ class Answering:
 
     async def read(self, query: str, **parameters: Any) -> Any:
         self.asked += 1
-        return answer(1, change(1))
+        return answer(1)
 
 
 async def test_the_server_is_asked_again_unless_that_was_just_done(
