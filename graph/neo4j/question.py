@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..records import Record, Tier
+from ..replica import Query
 from ..store import Candidates, Filter, Hit, TermStatistics, Vectors, passes_then
 from ..text import index_terms, index_token, terms
 from . import cypher
@@ -38,29 +39,15 @@ class Question:
     wanted: frozenset[str]
 
     @classmethod
-    def of(
-        cls,
-        texts: Sequence[str],
-        vectors: Vectors | None,
-        tiers: frozenset[Tier],
-        k: int,
-        where: Filter | Mapping[Tier, Filter],
-    ) -> Question:
-        """The question of a search; see `View.search`.
+    def of(cls, query: Query, vectors: Vectors | None) -> Question:
+        """The question of a search.
 
         Args:
-            texts: As given.
-            vectors: Those that can be compared with the store's.
-            tiers: Of the searchable ones.
-            k: How many of each tier for each text and vector.
-            where: As given.
+            query: What is asked for.
+            vectors: Those of it that can be compared with the store's.
         """
-        filters = {
-            tier: where if isinstance(where, Filter) else where.get(tier, Filter())
-            for tier in sorted(tiers)
-        }
-        wanted = frozenset(term for text in texts for term in terms(text))
-        return cls(texts, vectors, tuple(filters.items()), k, wanted)
+        tiers = tuple((tier, query.of(tier)) for tier in query.chosen())
+        return cls(query.texts, vectors, tiers, query.k, frozenset(query.wanted()))
 
     def text(self, *, exact: bool, quarantine: bool) -> str:
         """The Cypher; see `cypher.search`."""

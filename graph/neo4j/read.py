@@ -13,6 +13,7 @@ from typing import Any
 
 from ..application import stamp
 from ..records import Credit, Hold, Link, LinkType, Outcome, Provenance, Record, Status, Tier
+from ..replica.links import IN_ORDER
 from ..store import Filter, Hop, Walk, passes_then
 
 _NO_DATA: Mapping[str, Any] = MappingProxyType({})
@@ -121,11 +122,6 @@ def _link(
     )
 
 
-def link_order(one: Link) -> tuple[Any, ...]:
-    """The order in which a walk gives its links."""
-    return (one.added, one.src, one.dst, one.type.value, one.via)
-
-
 def filter_map(where: Filter, *, historic: bool = False) -> dict[str, Any]:
     """The values of a filter; null for any. What changes with time is left out for the past."""
     return {
@@ -228,5 +224,5 @@ def walk_then(
     return Walk(
         levels=tuple(tuple(sorted(level)) for level in levels),
         records=_in_order(found["records"], kept),
-        links=tuple(sorted(followed.values(), key=link_order)),
+        links=tuple(sorted(followed.values(), key=IN_ORDER)),
     )

@@ -184,11 +184,11 @@ class Neo4jView:
         """Candidates for any of the texts and vectors; see `View.search`."""
         if not tiers & SEARCHABLE:
             return Candidates((), {})
+        asked = Query(texts=texts, vectors=vectors, tiers=tiers, k=k, where=where)
         replica = await self._kept(load=True)
         if replica is not None:
-            asked = Query(texts=texts, vectors=vectors, tiers=tiers, k=k, where=where)
             return await self._run(replica, lambda present: search(present, replica.index, asked))
-        query = Question.of(texts, self._comparable(vectors), tiers & SEARCHABLE, k, where)
+        query = Question.of(asked, self._comparable(vectors))
         if self._lens.historic:
             return await self._search_past(query)
         found, entries = await self._candidates(query)
